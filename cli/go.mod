@@ -1,0 +1,7 @@
+module github.com/meet-middleware/meet-middleware/cli
+
+go 1.26.0
+
+require github.com/meet-middleware/meet-middleware/pkg v0.0.0
+
+replace github.com/meet-middleware/meet-middleware/pkg => ../pkg
