@@ -1,0 +1,235 @@
+// Package bus carries commands, queries, events and jobs over NATS: the connection and the streams, the headers that travel
+// beside a message, waiting for a command's replies, answering queries, and consuming a durable across reconnects and lost
+// stores. It knows no meeting and keeps no state that a restart would miss: NATS carries, Postgres keeps.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/subject"
+)
+
+// Config of the connection to NATS.
+type Config struct {
+	URL      string        `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"where NATS is; several servers of one cluster are separated by commas"`
+	Creds    string        `env:"NATS_CREDS" doc:"path of a .creds file; absent: no credentials are sent"`
+	Replicas int           `env:"MEET_NATS_REPLICAS" envDefault:"1" doc:"copies of each stream; 3 on a cluster of three"`
+	Wait     time.Duration `env:"MEET_NATS_WAIT" envDefault:"15s" doc:"how long a start waits for NATS before it gives up with exit code 1"`
+
+	// Name of the client as NATS shows it: the service's. Set by code.
+	Name string `env:"-"`
+	// InProcess connects without a socket to a server in this process. Set by standalone and tests.
+	InProcess nats.InProcessConnProvider `env:"-"`
+}
+
+// ErrClosed is what a waiting call gets when the bus stops.
+var ErrClosed = errors.New("bus is closed")
+
+// Bus is one connection to NATS.
+type Bus struct {
+	config Config
+	log    *slog.Logger
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	calls  *calls
+
+	mu          sync.Mutex
+	reconnected []chan<- struct{}
+	ensuring    sync.WaitGroup
+	stopping    bool
+}
+
+// New makes a bus that is not connected yet.
+func New(config Config, log *slog.Logger) *Bus {
+	return &Bus{config: config, log: log}
+}
+
+// Start connects, waiting up to Config.Wait with back-off, and makes the streams.
+func (b *Bus) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Wait, fmt.Errorf("NATS did not answer at %s within %s", b.config.URL, b.config.Wait))
+	defer cancel()
+	said := false
+	conn, err := backoff.Retry(ctx, func() (*nats.Conn, error) {
+		conn, err := nats.Connect(b.config.URL, b.options()...)
+		if err != nil && !said {
+			said = true
+			b.log.InfoContext(ctx, "waiting for NATS", "url", b.config.URL, "error", err)
+		}
+		return conn, err
+	}, backoff.WithBackOff(waitBackOff()))
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", errors.Join(err, context.Cause(ctx)))
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+		return fmt.Errorf("open JetStream: %w", err)
+	}
+	b.conn, b.js = conn, js
+	if _, err := backoff.Retry(ctx, func() (struct{}, error) {
+		return struct{}{}, b.EnsureStreams(ctx)
+	}, backoff.WithBackOff(waitBackOff())); err != nil {
+		conn.Close()
+		return err
+	}
+	if b.calls, err = listen(conn, b.log); err != nil {
+		conn.Close()
+		return err
+	}
+	return nil
+}
+
+func waitBackOff() *backoff.ExponentialBackOff {
+	bo := backoff.NewExponentialBackOff()
+	bo.InitialInterval, bo.MaxInterval = 50*time.Millisecond, time.Second
+	return bo
+}
+
+func (b *Bus) options() []nats.Option {
+	opts := []nats.Option{
+		nats.Name(b.config.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		nats.CustomInboxPrefix("_INBOX_" + inboxName(b.config.Name) + "_" + nuid.Next()),
+		nats.PingInterval(20 * time.Second),
+		nats.Timeout(2 * time.Second),
+		nats.ReconnectBufSize(8 << 20),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subj := ""
+			if sub != nil {
+				subj = sub.Subject
+			}
+			b.log.Warn("NATS reported an error", "subject", subj, "error", err)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.log.Warn("NATS connection lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(conn *nats.Conn) {
+			b.log.Info("NATS connection is back", "url", conn.ConnectedUrlRedacted())
+			b.onReconnect()
+		}),
+	}
+	if b.config.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(b.config.InProcess))
+	}
+	if b.config.Creds != "" {
+		opts = append(opts, nats.UserCredentials(b.config.Creds))
+	}
+	return opts
+}
+
+// inboxName makes a client name fit for a subject token, so that permissions can name one service's inboxes.
+func inboxName(name string) string {
+	token := make([]byte, 0, len(name))
+	for _, c := range []byte(name) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			token = append(token, c)
+		}
+	}
+	return string(token)
+}
+
+// onReconnect makes the streams again, because the server that came back may have lost its store, and then tells who asked.
+func (b *Bus) onReconnect() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopping {
+		return
+	}
+	b.ensuring.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // the handler has no ctx; Stop waits for it
+		defer cancel()
+		if _, err := backoff.Retry(ctx, func() (struct{}, error) {
+			return struct{}{}, b.EnsureStreams(ctx)
+		}, backoff.WithBackOff(waitBackOff())); err != nil {
+			b.log.Error("streams could not be made after a reconnect", "error", err)
+		}
+		b.mu.Lock()
+		listeners := b.reconnected
+		b.mu.Unlock()
+		for _, ch := range listeners {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+		b.calls.reconnected()
+	})
+}
+
+// Reconnected returns a channel that gets a value after each reconnect, once the streams are there again. A receiver that
+// is behind misses none that matters: the channel holds one.
+func (b *Bus) Reconnected() <-chan struct{} {
+	ch := make(chan struct{}, 1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reconnected = append(b.reconnected, ch)
+	return ch
+}
+
+// EnsureStreams makes the streams that are missing and brings those that are there to the code's configuration. It may be
+// repeated and may run in several processes at once.
+func (b *Bus) EnsureStreams(ctx context.Context) error {
+	for _, stream := range subject.Streams(b.config.Replicas) {
+		if _, err := b.js.CreateOrUpdateStream(ctx, stream); err != nil {
+			return fmt.Errorf("make stream %s: %w", stream.Name, err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the connection; waiting calls get [ErrClosed]. What was published is flushed first.
+func (b *Bus) Stop(ctx context.Context) error {
+	if b.conn == nil {
+		return nil
+	}
+	b.mu.Lock()
+	b.stopping = true
+	b.mu.Unlock()
+	err := b.conn.FlushWithContext(ctx)
+	if errors.Is(err, nats.ErrConnectionClosed) || !b.conn.IsConnected() {
+		err = nil
+	}
+	b.conn.Close()
+	b.ensuring.Wait()
+	b.calls.close()
+	return err
+}
+
+// Conn is the connection, for core NATS.
+func (b *Bus) Conn() *nats.Conn { return b.conn }
+
+// JetStream is the stream side of the connection.
+func (b *Bus) JetStream() jetstream.JetStream { return b.js }
+
+// Check is a readiness check: an error while NATS is away.
+func (b *Bus) Check(ctx context.Context) error {
+	if b.conn == nil || !b.conn.IsConnected() {
+		return errors.New("not connected to NATS")
+	}
+	if err := b.conn.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("ping NATS: %w", err)
+	}
+	return nil
+}
+
+// Module is the connection. Needs Config and *slog.Logger; provides *Bus.
+var Module = fx.Module("bus", fx.Provide(func(lc fx.Lifecycle, config Config, log *slog.Logger) *Bus {
+	b := New(config, log)
+	lc.Append(fx.Hook{OnStart: b.Start, OnStop: b.Stop})
+	return b
+}))

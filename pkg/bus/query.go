@@ -1,0 +1,148 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"google.golang.org/protobuf/proto"
+
+	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/subject"
+)
+
+// ReasonUnreachable is the reason when nobody answers a query or a command in time.
+const ReasonUnreachable = "MEETINGS_UNREACHABLE"
+
+// Ask sends a query and waits for its answer until ctx ends. Nobody there, NATS away or no answer in time is
+// [fault.Unavailable]; other faults are the answerer's.
+func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[Req, Resp], req Req) (Resp, error) {
+	var none Resp
+	body, err := proto.Marshal(req)
+	if err != nil {
+		return none, fmt.Errorf("encode query %s: %w", q.Method(), err)
+	}
+	if !b.conn.IsConnected() { // a request would wait in the reconnect buffer for the whole of ctx
+		return none, unreachable(nats.ErrDisconnected)
+	}
+	msg, err := b.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: string(q), Data: body})
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return none, ctx.Err()
+		}
+		return none, unreachable(err)
+	}
+	if msg.Header.Get(micro.ErrorCodeHeader) != "" {
+		var f meetv1.Fault
+		if err := proto.Unmarshal(msg.Data, &f); err != nil {
+			return none, fmt.Errorf("decode the fault of query %s: %w", q.Method(), err)
+		}
+		return none, DecodeFault(&f)
+	}
+	resp := none.ProtoReflect().New().Interface().(Resp)
+	if err := proto.Unmarshal(msg.Data, resp); err != nil {
+		return none, fmt.Errorf("decode the answer of query %s: %w", q.Method(), err)
+	}
+	return resp, nil
+}
+
+func unreachable(cause error) *fault.Fault {
+	return fault.New(fault.Unavailable, ReasonUnreachable, "the meetings service cannot be reached; try again").WithCause(cause)
+}
+
+// Queries answers queries as one NATS micro service. Handlers run side by side, at most limit at once.
+type Queries struct {
+	bus     *Bus
+	log     *slog.Logger
+	service micro.Service
+	slots   chan struct{}
+	running sync.WaitGroup
+	ctx     context.Context //nolint:containedctx // micro hands its callbacks no ctx; this one ends with Stop
+	cancel  context.CancelFunc
+}
+
+// ServeQueries registers the service; version is the build's, as NATS shows it. Queries waiting beyond limit wait in NATS.
+func ServeQueries(b *Bus, version string, limit int, log *slog.Logger) (*Queries, error) {
+	service, err := micro.AddService(b.conn, micro.Config{
+		Name: subject.QueryService, Version: version, Description: "reads of meetings, users and the event log",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register the query service: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background()) // ends with Stop
+	return &Queries{bus: b, log: log, service: service, slots: make(chan struct{}, limit), ctx: ctx, cancel: cancel}, nil
+}
+
+// Stop takes no more queries and waits for those in hand, until ctx ends.
+func (s *Queries) Stop(ctx context.Context) error {
+	err := s.service.Stop()
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	s.cancel()
+	return err
+}
+
+// Answer registers the handler of one query.
+func Answer[Req, Resp proto.Message](s *Queries, q subject.Query[Req, Resp], handle func(ctx context.Context, req Req) (Resp, error)) error {
+	var zero Req
+	kind := zero.ProtoReflect()
+	err := s.service.AddEndpoint(q.Method(), micro.HandlerFunc(func(r micro.Request) {
+		s.slots <- struct{}{} // micro calls one at a time: waiting here leaves the rest in NATS's buffer
+		s.running.Go(func() {
+			defer func() { <-s.slots }()
+			defer func() {
+				if p := recover(); p != nil {
+					s.log.Error("query handler panicked", "method", q.Method(), "panic", p, "stack", string(debug.Stack()))
+					s.refuse(r, fault.Of(fmt.Errorf("panic: %v", p)))
+				}
+			}()
+			req := kind.New().Interface().(Req)
+			if err := proto.Unmarshal(r.Data(), req); err != nil {
+				s.refuse(r, fault.New(fault.Invalid, fault.ReasonInvalid, "the query's body is not a %s", kind.Descriptor().FullName()))
+				return
+			}
+			resp, err := handle(s.ctx, req)
+			if err != nil {
+				f := fault.Of(err)
+				if f.Kind == fault.Internal {
+					s.log.Error("query failed", "method", q.Method(), "error", err)
+				}
+				s.refuse(r, f)
+				return
+			}
+			body, err := proto.Marshal(resp)
+			if err != nil {
+				s.log.Error("query answer does not encode", "method", q.Method(), "error", err)
+				s.refuse(r, fault.Of(err))
+				return
+			}
+			if err := r.Respond(body); err != nil {
+				s.log.Warn("query answer was not sent", "method", q.Method(), "error", err)
+			}
+		})
+	}), micro.WithEndpointSubject(string(q)))
+	if err != nil {
+		return fmt.Errorf("answer %s: %w", q.Method(), err)
+	}
+	return nil
+}
+
+func (s *Queries) refuse(r micro.Request, f *fault.Fault) {
+	body, err := proto.Marshal(EncodeFault(f))
+	if err == nil {
+		err = r.Error(Code(f.Kind).String(), f.Reason, body)
+	}
+	if err != nil {
+		s.log.Warn("query refusal was not sent", "error", err)
+	}
+}
