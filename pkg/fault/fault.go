@@ -211,6 +211,10 @@ func (f *Fault) WithFields(fields ...Field) *Fault {
 	return c
 }
 
+// MetaRetryAfter is the entry of Meta that says after how many whole seconds the same request may be
+// fine; for [Exhausted], [Unavailable] and [InFlight].
+const MetaRetryAfter = "retry_after_seconds"
+
 func (f *Fault) clone() *Fault {
 	c := *f
 	c.Fields = slices.Clone(f.Fields)
