@@ -1,0 +1,2 @@
+// Package b explains itself twice.
+package b

@@ -1,0 +1,6 @@
+package c
+
+import "time"
+
+// C is a constant.
+const C = time.Second
