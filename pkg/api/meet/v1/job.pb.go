@@ -301,6 +301,11 @@ type GoogleCopy struct {
 	Deleted bool `protobuf:"varint,10,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// What the space answered for recording: ON, OFF or empty while unread.
 	AutoRecording string `protobuf:"bytes,11,opt,name=auto_recording,json=autoRecording,proto3" json:"auto_recording,omitempty"`
+	// What the space answered for who may join without asking: OPEN, TRUSTED, RESTRICTED, or empty while unread.
+	AccessType string `protobuf:"bytes,12,opt,name=access_type,json=accessType,proto3" json:"access_type,omitempty"`
+	// Of what the event was last made to say, so that a change which does not touch the event costs no call and tells no guest;
+	// opaque, empty while unknown.
+	EventDigest   string `protobuf:"bytes,13,opt,name=event_digest,json=eventDigest,proto3" json:"event_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +413,20 @@ func (x *GoogleCopy) GetDeleted() bool {
 func (x *GoogleCopy) GetAutoRecording() string {
 	if x != nil {
 		return x.AutoRecording
+	}
+	return ""
+}
+
+func (x *GoogleCopy) GetAccessType() string {
+	if x != nil {
+		return x.AccessType
+	}
+	return ""
+}
+
+func (x *GoogleCopy) GetEventDigest() string {
+	if x != nil {
+		return x.EventDigest
 	}
 	return ""
 }
@@ -654,7 +673,7 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x10 \x01(\x03R\n" +
 	"generation\x12+\n" +
-	"\x06google\x18\x11 \x01(\v2\x13.meet.v1.GoogleCopyR\x06google\"\xec\x02\n" +
+	"\x06google\x18\x11 \x01(\v2\x13.meet.v1.GoogleCopyR\x06google\"\xb0\x03\n" +
 	"\n" +
 	"GoogleCopy\x12\x1f\n" +
 	"\vcalendar_id\x18\x01 \x01(\tR\n" +
@@ -670,7 +689,10 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\x10settings_version\x18\t \x01(\x03R\x0fsettingsVersion\x12\x18\n" +
 	"\adeleted\x18\n" +
 	" \x01(\bR\adeleted\x12%\n" +
-	"\x0eauto_recording\x18\v \x01(\tR\rautoRecording\"\xfb\x01\n" +
+	"\x0eauto_recording\x18\v \x01(\tR\rautoRecording\x12\x1f\n" +
+	"\vaccess_type\x18\f \x01(\tR\n" +
+	"accessType\x12!\n" +
+	"\fevent_digest\x18\r \x01(\tR\veventDigest\"\xfb\x01\n" +
 	"\x14MeetingSyncedRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12\x1d\n" +
