@@ -444,7 +444,9 @@ type MeetingSyncedRequest struct {
 	// True: Google now equals the wish of `version`; false without a failure: the next step of the same row is due.
 	Complete bool `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`
 	// Absent on success.
-	Failure       *SyncFailure `protobuf:"bytes,7,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure *SyncFailure `protobuf:"bytes,7,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The generation in the event's id, where the id of the wish's generation was used up by an event that is gone; else 0.
+	Generation    int64 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +528,13 @@ func (x *MeetingSyncedRequest) GetFailure() *SyncFailure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *MeetingSyncedRequest) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // SyncFailure says why a step failed.
@@ -692,7 +701,7 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\x0eauto_recording\x18\v \x01(\tR\rautoRecording\x12\x1f\n" +
 	"\vaccess_type\x18\f \x01(\tR\n" +
 	"accessType\x12!\n" +
-	"\fevent_digest\x18\r \x01(\tR\veventDigest\"\xfb\x01\n" +
+	"\fevent_digest\x18\r \x01(\tR\veventDigest\"\x9b\x02\n" +
 	"\x14MeetingSyncedRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12\x1d\n" +
@@ -701,7 +710,10 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\x03R\aversion\x12+\n" +
 	"\x06google\x18\x05 \x01(\v2\x13.meet.v1.GoogleCopyR\x06google\x12\x1a\n" +
 	"\bcomplete\x18\x06 \x01(\bR\bcomplete\x12.\n" +
-	"\afailure\x18\a \x01(\v2\x14.meet.v1.SyncFailureR\afailure\"\x90\x01\n" +
+	"\afailure\x18\a \x01(\v2\x14.meet.v1.SyncFailureR\afailure\x12\x1e\n" +
+	"\n" +
+	"generation\x18\b \x01(\x03R\n" +
+	"generation\"\x90\x01\n" +
 	"\vSyncFailure\x12\x1c\n" +
 	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
