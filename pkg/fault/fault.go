@@ -179,7 +179,7 @@ func (f *Fault) Unwrap() error { return f.cause }
 // Is makes errors.Is(err, want) true when err's fault has want's kind and reason; a kind or reason
 // that want leaves out is not compared. Texts, fields and meta never matter.
 func (f *Fault) Is(target error) bool {
-	want, ok := target.(*Fault) //nolint:errorlint // Is is called once per link of the chain: it must not walk it
+	want, ok := target.(*Fault) // errors.Is walks the chain itself
 	if !ok || (want.Kind == 0 && want.Reason == "") {
 		return false
 	}

@@ -184,15 +184,15 @@ func Register(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, s *Server) {
 			if err := s.Start(ctx); err != nil {
 				return err
 			}
-			go func() {
+			go func(ctx context.Context) {
 				defer close(watch)
 				if err, ok := <-s.Failed(); ok {
-					log.Error("http server failed, shutting down", "error", err)
+					log.ErrorContext(ctx, "http server failed, shutting down", "error", err)
 					if err := sd.Shutdown(fx.ExitCode(1)); err != nil {
-						log.Error("shutdown failed", "error", err)
+						log.ErrorContext(ctx, "shutdown failed", "error", err)
 					}
 				}
-			}()
+			}(context.WithoutCancel(ctx))
 			return nil
 		},
 		OnStop: func(ctx context.Context) error {

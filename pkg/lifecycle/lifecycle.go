@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -108,10 +109,21 @@ func guard(ctx context.Context, run func(context.Context) error) (err error) {
 // A hook's context ends with the hook, and when the time allowed for the start, or the stop, as a
 // whole has run out. OnStop runs for every hook whose OnStart returned no error; one that fails has
 // to undo its own part.
+//
+// With --graph among the process's arguments it starts nothing and prints what the program is wired
+// from, in Graphviz's language.
 func Run(program string, opts ...fx.Option) int {
+	if slices.Contains(os.Args[1:], "--graph") {
+		if err := Graph(os.Stdout, opts...); err != nil {
+			config.Report(os.Stderr, program, err)
+			return ExitFailed
+		}
+		return ExitClean
+	}
 	return run(program, os.Stderr, StartTimeout, StopTimeout, opts...)
 }
 
+// run is Run with its surroundings as parameters.
 func run(program string, stderr io.Writer, startTimeout, stopTimeout time.Duration, opts ...fx.Option) int {
 	p := &phases{stopTimeout: stopTimeout}
 	var cancelStart context.CancelCauseFunc
@@ -164,6 +176,18 @@ func run(program string, stderr io.Writer, startTimeout, stopTimeout time.Durati
 	return p.stop(app, log, <-ended, nil)
 }
 
+// Graph writes what a program of these options is wired from, in Graphviz's language. Constructors
+// run, hooks do not.
+func Graph(w io.Writer, opts ...fx.Option) error {
+	var dot fx.DotGraph
+	app := fx.New(append(slices.Clone(opts), fx.NopLogger, fx.Populate(&dot))...)
+	if err := app.Err(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, string(dot))
+	return err
+}
+
 // optionalLog asks for the program's logger, which a small program may not have.
 type optionalLog struct {
 	fx.In
@@ -203,7 +227,10 @@ func (p *phases) stop(app *fx.App, log *slog.Logger, sig fx.ShutdownSignal, star
 	stopped := make(chan error, 1)
 	go func() {
 		if started != nil {
-			<-started
+			// Ends because it was told to; what else its rollback met is logged hook by hook.
+			if err := <-started; err != nil {
+				log.Debug("start given up", "error", err)
+			}
 		}
 		stopped <- app.Stop(ctx)
 	}()

@@ -230,6 +230,18 @@ func TestAGraphThatCantBeBuiltExitsOne(t *testing.T) {
 	}
 }
 
+func TestTheGraphIsDrawnWithoutAStart(t *testing.T) {
+	var b bytes.Buffer
+	err := Graph(&b, quiet(), loop("relay", func(context.Context) error { t.Error("ran"); return nil }),
+		onStart(func(context.Context) error { t.Error("started"); return nil }))
+	if err != nil || !strings.HasPrefix(b.String(), "digraph {") || !strings.Contains(b.String(), "slog.Logger") {
+		t.Errorf("drew %s, %v", &b, err)
+	}
+	if err := Graph(&b, fx.Invoke(func(*journal) {})); err == nil {
+		t.Error("a graph with a hole was drawn")
+	}
+}
+
 func TestALoopThatNeverStartedIsNotWaitedFor(t *testing.T) {
 	code := run("x", os.Stderr, long, long, quiet(),
 		onStart(func(context.Context) error { return errors.New("no") }),

@@ -1,0 +1,242 @@
+# Everything a developer does here, one target each. A fresh clone needs Go, make and a C compiler;
+# tools are built from tools/go.mod when a target first needs them.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.ONESHELL: # a recipe is one script; @ on its first line counts for all of it
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PREFIX   := github.com/meet-middleware/meet-middleware
+# Every package of every module in go.work; a module without Go files is no error.
+PACKAGES := $(PREFIX)/...
+TOOLS    := $(CURDIR)/.tools
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOBUILD  := go build -trimpath -buildvcs=false -ldflags '-s -w -X $(PREFIX)/pkg/buildinfo.version=$(VERSION)'
+
+# Modules that have Go files, as folders.
+MODULES = $(shell for m in $$(sed -n 's/^[[:space:]]*\.\/\([a-z/]*\)$$/\1/p' go.work); do \
+	if [ -n "$$(find $$m -name '*.go' -not -path '*/testdata/*' -print -quit)" ]; then echo $$m; fi; done)
+
+FUZZTIME   ?= 10s
+TEST_FLAGS ?=
+BENCH_ARGS ?=
+
+.PHONY: help
+help: ## list targets
+	@awk -F ':.*## ' '/^[a-z\/]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- build and run
+
+PROGRAMS := gateway meetings scheduler meet-middleware meetctl google-emulator
+bin/gateway:         SOURCE := ./services/gateway/cmd/gateway
+bin/meetings:        SOURCE := ./services/meetings/cmd/meetings
+bin/scheduler:       SOURCE := ./services/scheduler/cmd/scheduler
+bin/meet-middleware: SOURCE := ./services/standalone/cmd/meet-middleware
+bin/meetctl:         SOURCE := ./cli/cmd/meetctl
+bin/google-emulator: SOURCE := ./pkg/googlefake/cmd/google-emulator
+
+.PHONY: build
+build: $(addprefix bin/,$(PROGRAMS)) ## build every program into bin/
+
+# Always asked: go build knows better than make what is stale.
+.PHONY: $(addprefix bin/,$(PROGRAMS))
+$(addprefix bin/,$(PROGRAMS)):
+	@$(GOBUILD) -o $@ $(SOURCE)
+
+.PHONY: run
+run: bin/meet-middleware ## run everything in one process (NAME=value lines of .env count where the environment has no NAME)
+	@if [ -f .env ]; then
+		while IFS= read -r line || [ -n "$$line" ]; do
+			if [[ $$line =~ ^([A-Za-z_][A-Za-z0-9_]*)=(.*)$$ ]] && [ -z "$${!BASH_REMATCH[1]+set}" ]; then
+				export "$${BASH_REMATCH[1]}=$${BASH_REMATCH[2]}"
+			fi
+		done < .env
+	fi
+	exec bin/meet-middleware
+
+# ---- test
+
+.PHONY: test
+test: ## run all tests with the race detector, on real Postgres and NATS (TEST_FLAGS='-run Name')
+	@echo "testing $(MODULES)"
+	go test -race -timeout 10m $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: test/kill
+test/kill: ## kill -9 every part, many times, under load: nothing answered may be lost
+	@if ! go test -tags kill -list '^TestKill' $(PREFIX)/services/standalone/... | grep '^TestKill' >/dev/null; then
+		echo "no test is called TestKill… under the build tag kill in services/standalone" >&2
+		exit 1
+	fi
+	go test -race -tags kill -count=1 -timeout 20m -run '^TestKill' $(TEST_FLAGS) $(PREFIX)/services/standalone/...
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (10s)
+	@found=0
+	while IFS=: read -r file target; do
+		found=1
+		echo "fuzzing $$target in $${file%/*} for $(FUZZTIME)"
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' "./$${file%/*}" < /dev/null
+	done < <(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $(MODULES) | sed 's/:func /:/' | sort)
+	if [ $$found = 0 ]; then echo "no fuzz target found" >&2; exit 1; fi
+
+.PHONY: bench
+bench: build ## measure a running instance and the machine's own limits (BENCH_ARGS=…)
+	@go run ./bench/cmd/bench $(BENCH_ARGS)
+
+# ---- check
+
+.PHONY: check
+check: fmt verify lint vulnerabilities ## everything but the tests: fmt, verify, lint, vulnerabilities
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## fail where a file is not formatted (make fmt/fix writes it)
+	@for m in $(MODULES); do (cd $$m && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml --diff ./...); done
+
+.PHONY: fmt/fix
+fmt/fix: $(TOOLS)/golangci-lint ## format every file
+	@for m in $(MODULES); do (cd $$m && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...); done
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## run the linters of .golangci.yml
+	@for m in $(MODULES); do
+		echo "linting $$m"
+		(cd $$m && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
+	done
+
+.PHONY: vulnerabilities
+vulnerabilities: $(TOOLS)/govulncheck ## fail when code that is called has a known vulnerability (needs the database)
+	@status=0
+	output=$$($(TOOLS)/govulncheck $(PACKAGES) 2>&1) || status=$$?
+	case $$status in
+	0) echo "no known vulnerability in what is called" ;;
+	3) echo "$$output"; exit 1 ;; # 3: govulncheck's own status for findings
+	*) if grep -q 'fetching vulnerabilities' <<< "$$output"; then
+			echo "vulnerabilities not checked: the database can't be reached" >&2
+		else
+			echo "$$output" >&2; exit 1
+		fi ;;
+	esac
+
+.PHONY: verify
+verify: verify/migrations verify/tidy verify/generated verify/breaking ## committed files are what they would be if made anew
+
+.PHONY: verify/migrations
+verify/migrations: ## migrations are numbered 0001, 0002, … without a gap
+	@want=1
+	for file in services/meetings/migrations/*.sql; do
+		name=$${file##*/}
+		if [[ ! $$name =~ ^[0-9]{4}_[a-z0-9_]+\.sql$$ ]] || [ "$$((10#$${name:0:4}))" != "$$want" ]; then
+			echo "$$file: expected number $$(printf %04d $$want) and a name of a-z, 0-9 and _" >&2
+			exit 1
+		fi
+		want=$$((want + 1))
+	done
+
+.PHONY: verify/tidy
+verify/tidy: ## every go.mod and go.sum is tidy, and each module stands without the workspace
+	@for m in $(MODULES); do
+		(cd $$m && GOWORK=off go mod tidy -diff) || { echo "$$m: run go mod tidy" >&2; exit 1; }
+	done
+
+# State of all files that git knows or could know, changed ones by content.
+STATE = { git status --porcelain --untracked-files=all; git diff; } | git hash-object --stdin
+
+.PHONY: verify/generated
+verify/generated: ## make generate changes nothing
+	@before=$$($(STATE))
+	$(MAKE) generate
+	if [ "$$before" != "$$($(STATE))" ]; then
+		git status --short >&2
+		git --no-pager diff --stat >&2
+		echo "generated files are stale: run make generate and commit the result" >&2
+		exit 1
+	fi
+
+# The last release, else the commit before this one.
+BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse -q --verify HEAD~1 || true)
+
+.PHONY: verify/breaking
+verify/breaking: $(TOOLS)/buf ## the protos break nobody who uses the last release (BREAKING_AGAINST=commit)
+	@(cd pkg/api && $(TOOLS)/buf lint)
+	if [ -z '$(BREAKING_AGAINST)' ] || ! git cat-file -e '$(BREAKING_AGAINST):pkg/api/buf.yaml' 2>/dev/null; then
+		echo "no earlier protos to compare with"
+		exit 0
+	fi
+	old=$$(mktemp -d)
+	trap 'rm -rf "$$old"' EXIT
+	git archive '$(BREAKING_AGAINST)' pkg/api | tar -x -C "$$old"
+	(cd pkg/api && $(TOOLS)/buf breaking --against "$$old/pkg/api")
+
+# ---- generate
+
+.PHONY: generate
+generate: generate/proto generate/sql generate/docs ## make all generated files anew
+
+.PHONY: generate/proto
+generate/proto: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-connect-go ## Go from pkg/api/**/*.proto
+	@echo "generating Go from protos"
+	cd pkg/api && PATH="$(TOOLS):$$PATH" buf generate
+
+.PHONY: generate/sql
+generate/sql: $(TOOLS)/sqlc ## Go from queries/*.sql
+	@echo "generating Go from SQL"
+	find services -name sqlc.yaml -execdir $(TOOLS)/sqlc generate \;
+
+.PHONY: generate/docs
+generate/docs: ## docs that are made from code: docs/config.md, and what go:generate lines say
+	@go generate $(PACKAGES)
+	{
+		echo '# Settings'
+		echo
+		echo 'Made by `make generate` from the settings structs; `--help-env` of each program shows the same.'
+		echo 'Settings are environment variables, read once at start. An empty one counts as absent; where'
+		echo '`_FILE` stands beside a name, that variable may name a file that holds the secret instead.'
+		for program in gateway meetings scheduler standalone; do
+			main=$$(find services/$$program/cmd -mindepth 2 -maxdepth 2 -name main.go -printf '%h')
+			printf '\n## `%s`\n\n' "$${main##*/}"
+			go run ./$$main --help-env=markdown
+		done
+	} > docs/config.md.new || { rm -f docs/config.md.new; exit 1; }
+	mv docs/config.md.new docs/config.md
+
+.PHONY: migration
+migration: ## start the next migration: make migration name=meeting_agenda
+	@if [[ ! '$(name)' =~ ^[a-z0-9_]+$$ ]]; then echo "usage: make migration name=meeting_agenda" >&2; exit 2; fi
+	count=$$(find services/meetings/migrations -name '*.sql' | wc -l)
+	file=services/meetings/migrations/$$(printf %04d $$((count + 1)))_$(name).sql
+	printf '%s\n' '-- +goose Up' > "$$file"
+	echo "$$file"
+name ?=
+
+.PHONY: graph
+graph: build ## draw what each program is wired from into bin/graph/ (.dot; .svg where Graphviz is installed)
+	@mkdir -p bin/graph
+	for program in gateway meetings scheduler meet-middleware; do
+		DEBUG=True bin/$$program --graph > bin/graph/$$program.dot
+		if command -v dot >/dev/null; then dot -Tsvg -o bin/graph/$$program.svg bin/graph/$$program.dot; fi
+	done
+	ls bin/graph/*
+
+.PHONY: clean
+clean: ## remove bin/ (.tools/ and .data/ stay)
+	@rm -rf bin
+
+# ---- tools
+
+$(TOOLS)/buf:                   TOOL := github.com/bufbuild/buf/cmd/buf
+$(TOOLS)/golangci-lint:         TOOL := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/govulncheck:           TOOL := golang.org/x/vuln/cmd/govulncheck
+$(TOOLS)/protoc-gen-go:         TOOL := google.golang.org/protobuf/cmd/protoc-gen-go
+$(TOOLS)/protoc-gen-connect-go: TOOL := connectrpc.com/connect/cmd/protoc-gen-connect-go
+$(TOOLS)/sqlc:                  TOOL := github.com/sqlc-dev/sqlc/cmd/sqlc
+
+# Without C, sqlc runs the Postgres parser as WebAssembly: no minutes of compiling C for the same output.
+$(TOOLS)/sqlc: export CGO_ENABLED := 0
+
+$(TOOLS)/%: tools/go.mod tools/go.sum
+	@echo "building $*"
+	mkdir -p $(TOOLS)
+	cd tools && GOWORK=off go build -buildvcs=false -o $@ $(TOOL)
+	touch $@
