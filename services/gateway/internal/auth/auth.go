@@ -65,7 +65,9 @@ const ReasonUnauthenticated = "UNAUTHENTICATED"
 type key struct{}
 
 // With gives ctx a principal.
-func With(ctx context.Context, p bus.Principal) context.Context { return context.WithValue(ctx, key{}, p) }
+func With(ctx context.Context, p bus.Principal) context.Context {
+	return context.WithValue(ctx, key{}, p)
+}
 
 // From is who is calling; the zero principal, which no answerer lets do anything, on a page that is open to all.
 func From(ctx context.Context) bus.Principal {

@@ -22,9 +22,9 @@ import (
 
 // Config of waiting.
 type Config struct {
-	CreateWait     time.Duration `env:"MEET_CREATE_WAIT" envDefault:"8s" doc:"how long a create waits for Google's link before it answers 202 with an operation to follow; 0s: at once"`
-	CommandTimeout time.Duration `env:"MEET_COMMAND_TIMEOUT" envDefault:"5s" doc:"how long a change waits for its commit before it answers 503; a command that is committed later is refused as expired"`
-	QueryTimeout   time.Duration `env:"MEET_QUERY_TIMEOUT" envDefault:"5s" doc:"how long a read waits for its answer before it answers 503"`
+	CreateWait     time.Duration `env:"MEET_CREATE_WAIT" envDefault:"8s" help:"how long a create waits for Google's link before it answers 202 with an operation to follow; 0s: at once"`
+	CommandTimeout time.Duration `env:"MEET_COMMAND_TIMEOUT" envDefault:"5s" help:"how long a change waits for its commit before it answers 503; a command that is committed later is refused as expired"`
+	QueryTimeout   time.Duration `env:"MEET_QUERY_TIMEOUT" envDefault:"5s" help:"how long a read waits for its answer before it answers 503"`
 }
 
 // Reasons that this package adds.
