@@ -108,7 +108,7 @@ lint: $(TOOLS)/golangci-lint ## run the linters of .golangci.yml
 .PHONY: vulnerabilities
 vulnerabilities: $(TOOLS)/govulncheck ## fail when code that is called has a known vulnerability (needs the database)
 	@status=0
-	output=$$($(TOOLS)/govulncheck $(PACKAGES) 2>&1) || status=$$?
+	output=$$(cd services/standalone && $(TOOLS)/govulncheck $(PACKAGES) 2>&1) || status=$$?
 	case $$status in
 	0) echo "no known vulnerability in what is called" ;;
 	3) echo "$$output"; exit 1 ;; # 3: govulncheck's own status for findings
@@ -136,9 +136,11 @@ verify/migrations: ## migrations are numbered 0001, 0002, … without a gap
 
 .PHONY: verify/tidy
 verify/tidy: ## every go.mod and go.sum is tidy, and each module stands without the workspace
-	@for m in $(MODULES); do
-		(cd $$m && GOWORK=off go mod tidy -diff) || { echo "$$m: run go mod tidy" >&2; exit 1; }
+	@stale=()
+	for m in $(MODULES); do
+		(cd $$m && GOWORK=off go mod tidy -diff) || stale+=($$m)
 	done
+	if [ "$${#stale[@]}" -gt 0 ]; then echo "run go mod tidy in: $${stale[*]}" >&2; exit 1; fi
 
 # State of all files that git knows or could know, changed ones by content.
 STATE = { git status --porcelain --untracked-files=all; git diff; } | git hash-object --stdin
@@ -194,7 +196,8 @@ generate/docs: ## docs that are made from code: docs/config.md, and what go:gene
 		echo 'Settings are environment variables, read once at start. An empty one counts as absent; where'
 		echo '`_FILE` stands beside a name, that variable may name a file that holds the secret instead.'
 		for program in gateway meetings scheduler standalone; do
-			main=$$(find services/$$program/cmd -mindepth 2 -maxdepth 2 -name main.go -printf '%h')
+			main=$$(compgen -G "services/$$program/cmd/*/main.go") || continue
+			main=$${main%/main.go}
 			printf '\n## `%s`\n\n' "$${main##*/}"
 			go run ./$$main --help-env=markdown
 		done
