@@ -1,0 +1,117 @@
+package google
+
+import (
+	"errors"
+	"net/mail"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2/google"
+
+	"github.com/meet-middleware/meet-middleware/pkg/config"
+)
+
+// The values of MEET_GOOGLE.
+const (
+	ModeWorkspace = "workspace"
+	ModeEmulator  = "emulator"
+)
+
+// Config of the Google adapter.
+type Config struct {
+	Mode        string        `env:"MEET_GOOGLE" oneof:"workspace emulator" help:"workspace: Google itself; emulator: the simulation at MEET_EMULATOR_URL, whose links open no meeting; absent: workspace where GOOGLE_SERVICE_ACCOUNT_FILE is set, else the emulator in development, and a refusal to start in production"`
+	EmulatorURL string        `env:"MEET_EMULATOR_URL" help:"where the Google emulator is, such as http://127.0.0.1:8090; not used with MEET_GOOGLE=workspace"`
+	KeyFile     string        `env:"GOOGLE_SERVICE_ACCOUNT_FILE" help:"path of the service account's key, the JSON file that the Google Cloud console gives out; needs domain-wide delegation in the admin console"`
+	AdminEmail  string        `env:"GOOGLE_WORKSPACE_ADMIN_EMAIL" help:"the account in whose calendar meetings are kept when the organizer is of none of GOOGLE_WORKSPACE_DOMAINS; the organizer is then a guest; absent: such meetings are refused"`
+	Domains     []string      `env:"GOOGLE_WORKSPACE_DOMAINS" help:"domains, separated by commas, whose organizers keep their meetings in their own calendars; absent: all meetings are in GOOGLE_WORKSPACE_ADMIN_EMAIL's calendar"`
+	CalendarID  string        `env:"GOOGLE_CALENDAR_ID" envDefault:"primary" help:"the calendar that events are made in; primary: the main one of the account that keeps the meeting"`
+	Timeout     time.Duration `env:"MEET_GOOGLE_TIMEOUT" envDefault:"60s" help:"of one call to Google, retries not counted; what a call did that ran out of it is looked up by the next try"`
+}
+
+// Emulated: the far end is the emulator. development is what decides where MEET_GOOGLE and a key are absent.
+func (c Config) Emulated(development bool) bool {
+	switch c.Mode {
+	case ModeEmulator:
+		return true
+	case ModeWorkspace:
+		return false
+	}
+	return c.KeyFile == "" && development
+}
+
+// Check names the settings that are wrong whatever the others of the program are.
+func (c Config) Check() error {
+	var problems []error
+	bad := func(variable, text, fix string) { problems = append(problems, config.Bad(variable, text, fix)) }
+	if c.EmulatorURL != "" {
+		if u, err := url.Parse(c.EmulatorURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			bad("MEET_EMULATOR_URL", "is no address", "use http://host:port")
+		}
+	}
+	if c.AdminEmail != "" && !isAddress(c.AdminEmail) {
+		bad("GOOGLE_WORKSPACE_ADMIN_EMAIL", "is no e-mail address", "use the address of a Workspace account with a Meet licence")
+	}
+	for _, domain := range c.Domains {
+		if domain == "" || strings.ContainsAny(domain, "@/: ") || !strings.Contains(domain, ".") {
+			bad("GOOGLE_WORKSPACE_DOMAINS", "has an entry that is no domain", "use names such as example.com, separated by commas")
+			break
+		}
+	}
+	if c.Timeout <= 0 {
+		bad("MEET_GOOGLE_TIMEOUT", "is not above zero", "leave it out for 60s")
+	}
+	if c.Mode != ModeEmulator && c.KeyFile != "" {
+		if err := readableKey(c.KeyFile); err != nil {
+			bad("GOOGLE_SERVICE_ACCOUNT_FILE", err.Error(), "name the JSON key of a service account (IAM & Admin, Service accounts, Keys, Add key)")
+		}
+		if c.AdminEmail == "" && len(c.Domains) == 0 {
+			bad("GOOGLE_WORKSPACE_ADMIN_EMAIL", "is not set, and neither is GOOGLE_WORKSPACE_DOMAINS", "set at least one: a service account alone can't make Meet links")
+		}
+	}
+	if c.Mode == ModeWorkspace && c.KeyFile == "" {
+		bad("GOOGLE_SERVICE_ACCOUNT_FILE", "is not set while MEET_GOOGLE is workspace", "name the JSON key of a service account, or use MEET_GOOGLE=emulator")
+	}
+	return errors.Join(problems...)
+}
+
+// CheckTarget names what is missing to reach any Google at all; development as for [Config.Emulated]. A program that starts an
+// emulator of its own does not ask for its address.
+func (c Config) CheckTarget(development, ownEmulator bool) error {
+	emulated := c.Emulated(development)
+	switch {
+	case emulated && c.EmulatorURL == "" && !ownEmulator:
+		return config.Bad("MEET_EMULATOR_URL", "is not set, and neither is GOOGLE_SERVICE_ACCOUNT_FILE",
+			"set GOOGLE_SERVICE_ACCOUNT_FILE and GOOGLE_WORKSPACE_ADMIN_EMAIL or GOOGLE_WORKSPACE_DOMAINS for Google, or MEET_EMULATOR_URL for the emulator")
+	case !emulated && c.KeyFile == "" && c.Mode == "":
+		return config.Bad("GOOGLE_SERVICE_ACCOUNT_FILE", "is not set, and production does not run on the emulator unasked",
+			"set it and GOOGLE_WORKSPACE_ADMIN_EMAIL or GOOGLE_WORKSPACE_DOMAINS, or ask for the emulator with MEET_GOOGLE=emulator and MEET_EMULATOR_URL")
+	}
+	return nil
+}
+
+// readableKey tells what is wrong with a key file, without its content.
+func readableKey(path string) error {
+	key, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return errors.New("can't be read: " + pathError(err))
+	}
+	if _, err := google.JWTConfigFromJSON(key); err != nil {
+		return errors.New("holds no service account's key")
+	}
+	return nil
+}
+
+func pathError(err error) string {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+func isAddress(s string) bool {
+	a, err := mail.ParseAddress(s)
+	return err == nil && a.Address == s
+}

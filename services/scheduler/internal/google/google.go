@@ -1,0 +1,223 @@
+// Package google speaks to Google Calendar and Google Meet through Google's own Go clients, in the name of each meeting's
+// organizer. It turns every answer into what the job package knows, so that no HTTP status and no reason of Google's leaves
+// it. It decides nothing about meetings and retries nothing, a refused token apart: retries belong to the job.
+//
+// Whether Google or the emulator is at the far end changes the address and the key, nothing else.
+package google
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/fx"
+	"golang.org/x/oauth2/google"
+	"google.golang.org/api/calendar/v3"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/meet/v2"
+	"google.golang.org/api/option"
+
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+)
+
+const (
+	// maxIdle is how many connections to one host are kept: at least the number of jobs that run side by side, or each would
+	// make a new one all the time.
+	maxIdle = 256
+	// emulatorWait is how long a start waits for the emulator.
+	emulatorWait = 30 * time.Second
+	// keyLimit is far above the size of a key file.
+	keyLimit = 64 << 10
+)
+
+// Client calls Google. It is made once and used by all jobs side by side.
+type Client struct {
+	config   Config
+	emulated bool
+	log      *slog.Logger
+	http     *http.Client
+	tokens   *tokens
+	calendar *calendar.Service
+	meet     *meet.Service
+}
+
+// New makes a client that has no key yet. development is what decides about the emulator where MEET_GOOGLE and a key are absent.
+func New(config Config, development bool, log *slog.Logger) *Client {
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          4 * maxIdle,
+		MaxIdleConnsPerHost:   maxIdle,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+	return &Client{config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}}
+}
+
+// Start reads the key, waiting for the emulator where that gives it out, and makes the services.
+func (c *Client) Start(ctx context.Context) error {
+	base := ""
+	var key []byte
+	var err error
+	if c.emulated {
+		base = strings.TrimRight(c.config.EmulatorURL, "/")
+		c.log.WarnContext(ctx, "google is simulated: links of the emulator open no meeting", "emulator", base)
+		key, err = c.emulatorKey(ctx, base)
+	} else if key, err = os.ReadFile(c.config.KeyFile); err != nil {
+		err = fmt.Errorf("read GOOGLE_SERVICE_ACCOUNT_FILE: %s", pathError(err))
+	}
+	if err != nil {
+		return err
+	}
+	account, err := google.JWTConfigFromJSON(key)
+	if err != nil {
+		return errors.New("the service account's key does not parse") // the cause may quote it
+	}
+	if c.tokens, err = newTokens(account, c.http.Transport); err != nil {
+		return err
+	}
+	options := func(path string) []option.ClientOption {
+		// The clients' debug log writes whole requests, the token included: it is not wanted, whatever the environment says.
+		opts := []option.ClientOption{option.WithHTTPClient(c.http), option.WithLogger(slog.New(slog.DiscardHandler))}
+		if base != "" {
+			opts = append(opts, option.WithEndpoint(base+path))
+		}
+		return opts
+	}
+	if c.calendar, err = calendar.NewService(ctx, options("/calendar/v3/")...); err != nil {
+		return fmt.Errorf("make the calendar client: %w", err)
+	}
+	if c.meet, err = meet.NewService(ctx, options("/")...); err != nil {
+		return fmt.Errorf("make the meet client: %w", err)
+	}
+	return nil
+}
+
+// Stop closes the connections that no call uses.
+func (c *Client) Stop(context.Context) error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// emulatorKey asks the emulator for the key of the service account that it plays.
+func (c *Client) emulatorKey(ctx context.Context, base string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, emulatorWait, fmt.Errorf("no Google emulator answered at %s within %s", base, emulatorWait))
+	defer cancel()
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, time.Second
+	said := false
+	key, err := backoff.Retry(ctx, func() ([]byte, error) {
+		key, err := c.get(ctx, base+"/_emulator/service-account.json")
+		if err != nil && !said {
+			said = true
+			c.log.InfoContext(ctx, "waiting for the google emulator", "url", base, "error", err)
+		}
+		return key, err
+	}, backoff.WithBackOff(pause))
+	if err != nil {
+		return nil, fmt.Errorf("get the emulator's key: %w", errors.Join(err, context.Cause(ctx)))
+	}
+	return key, nil
+}
+
+func (c *Client) get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, backoff.Permanent(err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %s", resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, keyLimit))
+}
+
+// Actor is in whose name the organizer's events are kept.
+func (c *Client) Actor(organizer string) (string, error) {
+	_, domain, _ := strings.Cut(organizer, "@")
+	for _, own := range c.config.Domains {
+		if strings.EqualFold(own, domain) {
+			return organizer, nil
+		}
+	}
+	switch {
+	case c.config.AdminEmail != "":
+		return c.config.AdminEmail, nil
+	case c.emulated && len(c.config.Domains) == 0:
+		return organizer, nil
+	}
+	return "", &job.Failure{Kind: job.Refused, Code: CodeOrganizerOutside,
+		Message: "the organizer is of none of GOOGLE_WORKSPACE_DOMAINS and GOOGLE_WORKSPACE_ADMIN_EMAIL is not set; set it, or add the organizer's domain"}
+}
+
+// caller is a token and the account that quotas are charged to.
+type caller struct {
+	authorization string
+	quotaUser     googleapi.CallOption
+}
+
+// as runs call in the name of actor, once more with a new token where Google takes the first one no longer. what says what is
+// being done, for errors.
+func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSet, what string, call func(context.Context, caller) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.config.Timeout, errTimeout)
+	defer cancel()
+	for second := false; ; second = true {
+		token, err := c.tokens.get(ctx, actor, scopes)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, tokenFailure(ctx, err))
+		}
+		err = call(ctx, caller{"Bearer " + token, quotaUser(organizer)})
+		if err == nil {
+			return nil
+		}
+		if !second && isUnauthorized(err) {
+			c.tokens.drop(actor, scopes, token)
+			continue
+		}
+		return fmt.Errorf("%s: %w", what, callFailure(ctx, err))
+	}
+}
+
+// errTimeout is why a call to Google ended early.
+var errTimeout = errors.New("MEET_GOOGLE_TIMEOUT ran out")
+
+// quotaUser makes Google charge the organizer's share of the quota instead of the service account's. At most 40 characters.
+func quotaUser(organizer string) googleapi.CallOption {
+	sum := sha256.Sum256([]byte(strings.ToLower(organizer)))
+	return googleapi.QuotaUser(hex.EncodeToString(sum[:16]))
+}
+
+// simulated: the emulator signs its answers.
+func (c *Client) simulated(header http.Header) bool {
+	return c.emulated || header.Get("X-Emulator") != ""
+}
+
+// Development tells whether missing credentials mean the emulator.
+type Development bool
+
+// Module calls Google. Needs Config, Development, *slog.Logger; provides *Client as job.Calendar and job.Spaces.
+var Module = fx.Module("scheduler/google", fx.Provide(
+	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, log *slog.Logger) *Client {
+		c := New(config, bool(development), log)
+		lc.Append(fx.Hook{OnStart: c.Start, OnStop: c.Stop})
+		return c
+	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces))),
+))

@@ -1,0 +1,114 @@
+package google
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/jwt"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// tokenTimeout bounds one request to the token endpoint.
+	tokenTimeout = 10 * time.Second
+	// tokenMargin is how long before its end a token is not used any more: longer than a call may take to arrive.
+	tokenMargin = time.Minute
+	// maxTokens bounds the cache: an hour's organizers, at about a kilobyte each. One that falls out costs a signature of a
+	// millisecond and a call.
+	maxTokens = 20_000
+)
+
+// scopeSet names the rights that one token carries. Each is asked for alone, so that one that was not delegated stops nothing
+// else.
+type scopeSet string
+
+// The scope sets.
+const (
+	scopesCalendar    scopeSet = "https://www.googleapis.com/auth/calendar.events"
+	scopesSettings    scopeSet = "https://www.googleapis.com/auth/meetings.space.settings"
+	scopesCreate      scopeSet = "https://www.googleapis.com/auth/meetings.space.created"
+	scopesCreateFully scopeSet = scopesCreate + " " + scopesSettings
+)
+
+type tokenKey struct {
+	subject string
+	scopes  scopeSet
+}
+
+// tokens keeps one access token for each impersonated account and scope set. A slow or failing request for one account's token
+// holds up no other account, and ends with [tokenTimeout] whatever its callers' deadlines are.
+type tokens struct {
+	account  *jwt.Config
+	http     *http.Client
+	cache    *lru.Cache[tokenKey, *oauth2.Token]
+	fetching singleflight.Group
+	fetched  atomic.Int64
+}
+
+func newTokens(account *jwt.Config, transport http.RoundTripper) (*tokens, error) {
+	cache, err := lru.New[tokenKey, *oauth2.Token](maxTokens)
+	if err != nil {
+		return nil, fmt.Errorf("make the token cache: %w", err)
+	}
+	return &tokens{account: account, http: &http.Client{Transport: transport, Timeout: tokenTimeout}, cache: cache}, nil
+}
+
+// errNoToken: the answer was a success and had no access token, as Google answers where it does not know a scope.
+var errNoToken = errors.New("the token endpoint answered without an access token")
+
+// get returns an access token of the subject. Callers of the same one share a request.
+func (t *tokens) get(ctx context.Context, subject string, scopes scopeSet) (string, error) {
+	key := tokenKey{strings.ToLower(subject), scopes}
+	if token, ok := t.cache.Get(key); ok && time.Until(token.Expiry) > tokenMargin {
+		return token.AccessToken, nil
+	}
+	answer := t.fetching.DoChan(key.subject+" "+string(scopes), func() (any, error) {
+		// Others wait for it too, so it does not end with the first caller; the client's time-out bounds it.
+		token, err := t.fetch(context.WithoutCancel(ctx), key)
+		if err == nil {
+			t.cache.Add(key, token)
+		}
+		return token, err
+	})
+	select {
+	case a := <-answer:
+		if a.Err != nil {
+			return "", a.Err
+		}
+		return a.Val.(*oauth2.Token).AccessToken, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// drop forgets a token that Google refused, unless another caller has replaced it by now.
+func (t *tokens) drop(subject string, scopes scopeSet, refused string) {
+	key := tokenKey{strings.ToLower(subject), scopes}
+	if token, ok := t.cache.Peek(key); ok && token.AccessToken == refused {
+		t.cache.Remove(key)
+	}
+}
+
+func (t *tokens) fetch(ctx context.Context, key tokenKey) (*oauth2.Token, error) {
+	t.fetched.Add(1)
+	account := *t.account
+	account.Subject, account.Scopes = key.subject, strings.Fields(string(key.scopes))
+	token, err := account.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, t.http)).Token()
+	if err != nil {
+		return nil, err
+	}
+	if token.AccessToken == "" {
+		return nil, errNoToken
+	}
+	if token.Expiry.IsZero() {
+		token.Expiry = time.Now().Add(tokenMargin + time.Minute) // it did not say: not for long
+	}
+	return token, nil
+}

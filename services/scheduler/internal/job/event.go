@@ -1,0 +1,140 @@
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Ref finds an event: whose it is, in which calendar, under which id. An empty calendar is the configured one.
+type Ref struct {
+	Organizer, CalendarID, EventID string
+}
+
+// Event is a calendar event as it should be.
+type Event struct {
+	MeetingUID           string
+	Version              int64
+	Summary, Description string
+	TimeZone             string
+	Start, End           time.Time
+	// Guests is nil where the guests are to be left as they are.
+	Guests             []Guest
+	GuestsSeeEachOther bool
+}
+
+// Guest is somebody invited, with what he has answered.
+type Guest struct {
+	Email, DisplayName string
+	// Response is needsAction, declined, tentative or accepted.
+	Response, Comment string
+	Extra             int64
+	Optional, Self    bool
+}
+
+// noResponse is the answer of a guest who has not given one.
+const noResponse = "needsAction"
+
+// EventState is a calendar event as Google has it.
+type EventState struct {
+	CalendarID, EventID, ETag string
+	// Cancelled: deleted, though it can be read.
+	Cancelled bool
+	// MeetingUID and Version are what this product wrote on it; empty on an event of somebody else.
+	MeetingUID string
+	Version    int64
+	Guests     []Guest
+	Conference Conference
+	Simulated  bool
+}
+
+// Conference is the Meet of an event.
+type Conference struct {
+	State      ConferenceState
+	Link, Code string
+}
+
+// ConferenceState is how far Google is with making it. The zero value is invalid.
+type ConferenceState uint8
+
+// The states.
+const (
+	// ConferenceAbsent: the event has none.
+	ConferenceAbsent ConferenceState = iota + 1
+	ConferencePending
+	ConferenceReady
+	ConferenceFailed
+)
+
+// EventID is the id of a meeting's event: the same for every try, so that a retry finds what the first one made. An id stays
+// taken after its event was deleted, which is what generations are for.
+func EventID(meetingUID string, generation int64) string {
+	sum := sha256.Sum256([]byte("meeting " + meetingUID + " generation " + strconv.FormatInt(generation, 10)))
+	// Calendar API events.insert: 5 to 1024 characters of base32hex, lower case.
+	return "mm" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
+}
+
+// digest is of what the event says: first all but the guests, then the guests.
+func (e Event) digest() string {
+	basics, guests := sha256.New(), sha256.New()
+	for _, part := range []string{
+		e.Summary, e.Description, e.TimeZone, e.Start.UTC().Format(time.RFC3339Nano), e.End.UTC().Format(time.RFC3339Nano),
+		strconv.FormatBool(e.GuestsSeeEachOther),
+	} {
+		_, _ = io.WriteString(basics, strconv.Quote(part)) // a hash has no error to give
+	}
+	for _, g := range e.Guests {
+		_, _ = io.WriteString(guests, strconv.Quote(strings.ToLower(g.Email)))
+	}
+	return hex.EncodeToString(basics.Sum(nil)[:8]) + "." + hex.EncodeToString(guests.Sum(nil)[:8])
+}
+
+func sameGuests(digest, other string) bool {
+	_, a, ok := strings.Cut(digest, ".")
+	_, b, okOther := strings.Cut(other, ".")
+	return ok && okOther && a == b
+}
+
+// event is the event that w wants, guests that nobody has asked yet included. actor is in whose name it is made: an organizer
+// who can't be impersonated is invited to his own meeting.
+func (w Wish) event(actor string) Event {
+	e := Event{
+		MeetingUID: w.MeetingUID, Version: w.Version, Summary: w.Summary, Description: w.Description, TimeZone: w.TimeZone,
+		Start: w.Start, End: w.End, GuestsSeeEachOther: w.GuestsSeeEachOther, Guests: make([]Guest, 0, len(w.Guests)+1),
+	}
+	if !strings.EqualFold(actor, w.Organizer) {
+		e.Guests = append(e.Guests, Guest{Email: w.Organizer, Response: noResponse})
+	}
+	for _, email := range w.Guests {
+		e.Guests = append(e.Guests, Guest{Email: email, Response: noResponse})
+	}
+	return e
+}
+
+// withAnswers are the wanted guests with what those who were there before have answered: Calendar replaces the list whole. The
+// calendar's owner stays on it where Google has put him there.
+func withAnswers(wanted, present []Guest) []Guest {
+	before := make(map[string]Guest, len(present))
+	for _, g := range present {
+		before[strings.ToLower(g.Email)] = g
+	}
+	merged := make([]Guest, 0, len(wanted)+1)
+	for _, g := range wanted {
+		email := strings.ToLower(g.Email)
+		if known, ok := before[email]; ok {
+			g = known
+			delete(before, email)
+		}
+		merged = append(merged, g)
+	}
+	for _, g := range present {
+		if _, left := before[strings.ToLower(g.Email)]; left && g.Self {
+			merged = append(merged, g)
+		}
+	}
+	return merged
+}
