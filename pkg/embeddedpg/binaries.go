@@ -229,24 +229,50 @@ func (s *Server) fetch(cache, root string, release embeddedpostgres.PostgresVers
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // a leftover does no harm
+	defer os.RemoveAll(work)                    //nolint:errcheck // a leftover does no harm
+	unpacked := filepath.Join(work, "binaries") // file by file: not to be seen by others until it is whole
 	port, err := bind(context.Background(), 0)
 	if err != nil {
 		return err
 	}
 	c := embeddedpostgres.DefaultConfig().Version(release).Logger(io.Discard).
 		Port(uint32(port)). //nolint:gosec // a port
-		CachePath(filepath.Join(work, "archive")).RuntimePath(filepath.Join(work, "run")).BinariesPath(root)
+		CachePath(filepath.Join(work, "archive")).RuntimePath(filepath.Join(work, "run")).BinariesPath(unpacked)
 	if s.cfg.Mirror != "" {
 		c = c.BinaryRepositoryURL(s.cfg.Mirror)
 	}
+	defer removeNewLogs(libraryLogFiles())
 	db := embeddedpostgres.NewDatabase(c)
 	startErr := db.Start()
 	if startErr == nil {
 		startErr = db.Stop()
 	}
-	if _, err := os.Stat(filepath.Join(root, "bin", "postgres")); err != nil {
+	if _, err := os.Stat(filepath.Join(unpacked, "bin", "postgres")); err != nil {
 		return errors.Join(startErr, err)
 	}
-	return os.Chmod(root, 0o755) //nolint:gosec // it was made as a temporary folder, closed to other users
+	err = os.Rename(unpacked, root)
+	if there, _ := exists(root); there {
+		return nil // another process may have been quicker; the caller tries what is there
+	}
+	return err
+}
+
+// libraryLogs are the files that the library makes in the temporary folder and leaves there.
+const libraryLogs = "embedded_postgres_log*"
+
+func libraryLogFiles() []string {
+	files, err := filepath.Glob(filepath.Join(os.TempDir(), libraryLogs))
+	if err != nil {
+		return nil // cannot be: the pattern is a constant
+	}
+	return files
+}
+
+// removeNewLogs removes those that were not there before.
+func removeNewLogs(before []string) {
+	for _, file := range libraryLogFiles() {
+		if !slices.Contains(before, file) {
+			_ = os.Remove(file) // of no use, and empty or nearly so
+		}
+	}
 }

@@ -185,7 +185,7 @@ func (s *Server) initialise(ctx context.Context, place place, bin string) (strin
 	cmd.Dir, cmd.Env = fresh, environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: place.user.cred, Setpgid: true}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("initdb: %w: %s", err, lastLines(string(out))), os.RemoveAll(fresh))
+		return "", errors.Join(fmt.Errorf("initdb: %w: %s", err, reasonIn(string(out))), os.RemoveAll(fresh))
 	}
 	if err := os.Rename(fresh, data); err != nil { // fails on anything that is there and not empty
 		return "", errors.Join(fmt.Errorf("put new data in place: %w", err), os.RemoveAll(fresh))
@@ -245,8 +245,18 @@ func environment() []string {
 	return env
 }
 
-// lastLines keeps the end of a program's output, where the reason stands, on one line.
-func lastLines(out string) string {
+// reasonIn finds why a program of PostgreSQL failed in what it wrote: the lines that say so, else the
+// last ones. The answer is one line.
+func reasonIn(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	return strings.Join(lines[max(0, len(lines)-4):], "; ")
+	var said []string
+	for _, line := range lines {
+		if strings.Contains(line, "FATAL:") || strings.Contains(line, "ERROR:") || strings.Contains(line, "error:") {
+			said = append(said, strings.TrimSpace(line))
+		}
+	}
+	if len(said) == 0 {
+		said = lines
+	}
+	return strings.Join(said[max(0, len(said)-4):], "; ")
 }
