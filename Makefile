@@ -189,19 +189,19 @@ generate/sql: $(TOOLS)/sqlc ## Go from queries/*.sql
 .PHONY: generate/docs
 generate/docs: ## docs that are made from code: docs/config.md, and what go:generate lines say
 	@go generate $(PACKAGES)
+	trap 'rm -f docs/config.md.new' EXIT
 	{
 		echo '# Settings'
 		echo
 		echo 'Made by `make generate` from the settings structs; `--help-env` of each program shows the same.'
 		echo 'Settings are environment variables, read once at start. An empty one counts as absent; where'
 		echo '`_FILE` stands beside a name, that variable may name a file that holds the secret instead.'
-		for program in gateway meetings scheduler standalone; do
-			main=$$(compgen -G "services/$$program/cmd/*/main.go") || continue
-			main=$${main%/main.go}
-			printf '\n## `%s`\n\n' "$${main##*/}"
-			go run ./$$main --help-env=markdown
+		for main in $$(compgen -G 'services/*/cmd/*/main.go' || true) pkg/googlefake/cmd/google-emulator/main.go; do
+			program=$$(basename "$${main%/main.go}")
+			printf '\n## `%s`\n\n' "$$program"
+			go run "./$${main%/main.go}" --help-env=markdown
 		done
-	} > docs/config.md.new || { rm -f docs/config.md.new; exit 1; }
+	} > docs/config.md.new
 	mv docs/config.md.new docs/config.md
 
 .PHONY: migration

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +85,27 @@ MEET_AUTH: "none" is not known; use one of: open, keys
 POSTGRES_PORT: "abc" is not right; write a whole number that fits
 POSTGRES_PASSWORD: is required and not set; set it to: of POSTGRES_USER
 MEET_GOOGLE_TIMEOUT: "5" is not right; write a number with a unit, as 500ms, 15s, 2m or 24h`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestURLsAndTimeZonesAreReadWhole(t *testing.T) {
+	type outside struct {
+		Public url.URL        `env:"MEET_PUBLIC_URL" help:"where people reach this service"`
+		Zone   *time.Location `env:"MEET_TIME_ZONE" envDefault:"America/Bogota" help:"of calendar events"`
+		Ports  []int          `env:"PORTS" help:"some ports"`
+		Ratio  float64        `env:"RATIO,notEmpty" help:"of something"`
+	}
+	got, err := config.Load[outside]([]string{"MEET_PUBLIC_URL=https://meet.example/x", "PORTS=1, 2", "RATIO=0.5"})
+	if err != nil || got.Public.Host != "meet.example" || got.Zone.String() != "America/Bogota" || !slices.Equal(got.Ports, []int{1, 2}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	_, err = config.Load[outside]([]string{"MEET_PUBLIC_URL=:bad", "MEET_TIME_ZONE=Bogota", "PORTS=1,x"})
+	want := `MEET_PUBLIC_URL: ":bad" is not right; write a whole URL, as https://host:port/path
+MEET_TIME_ZONE: "Bogota" is not right; write an IANA name, as Europe/Madrid
+PORTS: "1,x" is not right; separate the values by commas; see: some ports
+RATIO: is required and not set; set it to: of something`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

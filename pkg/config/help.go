@@ -62,7 +62,7 @@ func collect(t reflect.Type, prefix string, vars *[]Variable) error {
 		v := Variable{
 			Name:     prefix + key,
 			Default:  f.Tag.Get("envDefault"),
-			Required: slices.Contains(strings.Split(opts, ","), "required"),
+			Required: required(opts),
 			Secret:   f.Type == reflect.TypeFor[Secret](),
 			OneOf:    strings.Fields(f.Tag.Get("oneof")),
 			Help:     f.Tag.Get("help"),
@@ -74,6 +74,11 @@ func collect(t reflect.Type, prefix string, vars *[]Variable) error {
 		}
 	}
 	return nil
+}
+
+// required reads the options behind the name. Empty counts as absent here, so both mean the same.
+func required(opts string) bool {
+	return slices.ContainsFunc(strings.Split(opts, ","), func(o string) bool { return o == "required" || o == "notEmpty" })
 }
 
 // add keeps one entry per variable. Two packages may read one (DEBUG); only one has to explain it,
@@ -150,6 +155,8 @@ func (v Variable) problem(value string, err error) Problem {
 		p.Fix = "write a number with a unit, as 500ms, 15s, 2m or 24h"
 	case "URL":
 		p.Fix = "write a whole URL, as https://host:port/path"
+	case "list":
+		p.Fix = "separate the values by commas; see: " + v.Help
 	case "time zone":
 		p.Fix = "write an IANA name, as Europe/Madrid"
 	default:
