@@ -1,0 +1,334 @@
+package googlefake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// store is what exists. Changes are made under mu: first the journal, then the maps.
+type store struct {
+	mu        sync.RWMutex
+	journal   *journal // nil keeps nothing
+	users     map[string]bool
+	calendars map[string]*calendar
+	spaces    map[string]*space // by id
+	codes     map[string]*space // by meeting code
+	order     []*space          // as made
+	rev       int64             // the last etag given
+	offset    atomic.Int64      // of the emulator's clock, nanoseconds
+	scratch   []byte            // journal lines being built
+}
+
+// calendar is one calendar's events. It exists from the first event on.
+type calendar struct {
+	id    string
+	byID  map[string]*event
+	order []*event // as made; an event stays where it is
+}
+
+// event is one event as it is answered, with what lists and rules ask of it.
+type event struct {
+	raw       []byte // the Calendar resource, compact
+	rev       int64  // etag; rises with every write to anything
+	index     int    // in the calendar's order
+	start     int64  // unix seconds
+	end       int64
+	updated   int64 // unix milliseconds
+	cancelled bool
+	pending   *pending
+	notified  notified
+}
+
+// pending is a conference that is not there yet.
+type pending struct {
+	At    time.Time `json:"at"`   // when it will be, on the emulator's clock
+	Base  string    `json:"base"` // for its link
+	Owner string    `json:"owner"`
+	Fails bool      `json:"fails,omitempty"`
+}
+
+// notified counts what guests were told of an event: rounds by kind, and messages over all rounds.
+type notified struct {
+	Invitations   int `json:"invitations"`
+	Updates       int `json:"updates"`
+	Cancellations int `json:"cancellations"`
+	Messages      int `json:"messages"`
+}
+
+// Where a space came from.
+const (
+	originCalendar = "calendar"
+	originApp      = "app"
+)
+
+// space is a Meet space as it is kept.
+type space struct {
+	ID     string       `json:"id"`
+	Code   string       `json:"code"`
+	Owner  string       `json:"owner"`
+	Origin string       `json:"origin"`
+	Base   string       `json:"base"`
+	Config *SpaceConfig `json:"config,omitempty"` // nil: nothing was ever set
+}
+
+// record is one line of the journal.
+type record struct {
+	Kind     string          `json:"k"`
+	User     string          `json:"user,omitempty"`
+	OffsetNS int64           `json:"offset_ns,omitempty"`
+	Space    *space          `json:"space,omitempty"`
+	Calendar string          `json:"cal,omitempty"`
+	Pending  *pending        `json:"pending,omitempty"`
+	Notified *notified       `json:"notified,omitempty"`
+	Event    json.RawMessage `json:"event,omitempty"`
+}
+
+// openStore brings back what dir holds; "" holds nothing.
+func openStore(dir string) (*store, error) {
+	st := &store{
+		users: make(map[string]bool), calendars: make(map[string]*calendar),
+		spaces: make(map[string]*space), codes: make(map[string]*space),
+	}
+	if dir == "" {
+		return st, nil
+	}
+	if err := replay(dir, st.apply); err != nil {
+		return nil, err
+	}
+	j, err := rewrite(dir, st.dump)
+	if err != nil {
+		return nil, err
+	}
+	st.journal = j
+	return st, nil
+}
+
+func (st *store) close() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.journal == nil {
+		return nil
+	}
+	return st.journal.file.Close()
+}
+
+func (st *store) clockOffset() time.Duration { return time.Duration(st.offset.Load()) }
+
+// apply replays one line.
+func (st *store) apply(line []byte) error {
+	var rec record
+	if err := json.Unmarshal(line, &rec); err != nil {
+		return err
+	}
+	switch {
+	case rec.Kind == "user":
+		st.users[rec.User] = true
+	case rec.Kind == "clock":
+		st.offset.Store(rec.OffsetNS)
+	case rec.Kind == "space" && rec.Space != nil:
+		st.keepSpace(rec.Space)
+	case rec.Kind == "event" && len(rec.Event) > 0:
+		e, id, err := readEvent(rec.Event)
+		if err != nil {
+			return err
+		}
+		e.pending = rec.Pending
+		if rec.Notified != nil {
+			e.notified = *rec.Notified
+		}
+		st.rev = max(st.rev, e.rev)
+		st.keepEvent(rec.Calendar, id, e)
+	default:
+		return fmt.Errorf("unknown record %q", rec.Kind)
+	}
+	return nil
+}
+
+// readEvent rebuilds an event from its resource.
+func readEvent(raw []byte) (*event, string, error) {
+	var head struct {
+		ID      string    `json:"id"`
+		Etag    string    `json:"etag"`
+		Status  string    `json:"status"`
+		Updated time.Time `json:"updated"`
+		Start   EventTime `json:"start"`
+		End     EventTime `json:"end"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return nil, "", err
+	}
+	rev, err := strconv.ParseInt(strings.Trim(head.Etag, `"`), 10, 64)
+	if err != nil {
+		return nil, "", fmt.Errorf("event %s: etag %s", head.ID, head.Etag)
+	}
+	e := &event{raw: raw, rev: rev, updated: head.Updated.UnixMilli(), cancelled: head.Status == statusCancelled}
+	start, errStart := head.Start.instant()
+	end, errEnd := head.End.instant()
+	if err := errors.Join(errStart, errEnd); err != nil {
+		return nil, "", fmt.Errorf("event %s: %w", head.ID, err)
+	}
+	e.start, e.end = start.Unix(), end.Unix()
+	return e, head.ID, nil
+}
+
+// dump writes everything as a fresh journal.
+func (st *store) dump(w io.Writer) error {
+	var b []byte
+	for _, user := range slices.Sorted(maps.Keys(st.users)) {
+		b = appendRecord(b, record{Kind: "user", User: user})
+	}
+	if off := st.offset.Load(); off != 0 {
+		b = appendRecord(b, record{Kind: "clock", OffsetNS: off})
+	}
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	for _, sp := range st.order {
+		if _, err := w.Write(appendRecord(b[:0], record{Kind: "space", Space: sp})); err != nil {
+			return err
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(st.calendars)) {
+		for _, e := range st.calendars[id].order {
+			if _, err := w.Write(appendEvent(b[:0], id, e)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func appendRecord(b []byte, rec record) []byte {
+	return append(append(b, mustJSON(rec)...), '\n')
+}
+
+// appendEvent is appendRecord for the commonest kind, without reading the event's JSON again.
+func appendEvent(b []byte, calendarID string, e *event) []byte {
+	b = append(b, `{"k":"event","cal":`...)
+	b = append(b, mustJSON(calendarID)...)
+	if e.notified != (notified{}) {
+		b = append(append(b, `,"notified":`...), mustJSON(e.notified)...)
+	}
+	if e.pending != nil {
+		b = append(append(b, `,"pending":`...), mustJSON(e.pending)...)
+	}
+	b = append(append(b, `,"event":`...), e.raw...)
+	return append(b, "}\n"...)
+}
+
+// commit makes lines durable; the caller holds mu and changes the maps only afterwards.
+func (st *store) commit(lines []byte) error {
+	st.scratch = lines[:0]
+	if st.journal == nil {
+		return nil
+	}
+	return st.journal.append(lines)
+}
+
+// knowUser says whether a person exists, after making her when create is set.
+func (st *store) knowUser(email string, create bool) (bool, error) {
+	st.mu.RLock()
+	known := st.users[email]
+	st.mu.RUnlock()
+	if known || !create {
+		return known, nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "user", User: email})); err != nil {
+		return false, err
+	}
+	st.users[email] = true
+	return true, nil
+}
+
+// advance moves the emulator's clock forward.
+func (st *store) advance(d time.Duration) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	to := st.offset.Load() + int64(d)
+	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "clock", OffsetNS: to})); err != nil {
+		return err
+	}
+	st.offset.Store(to)
+	return nil
+}
+
+// nextRev gives the etag of a write at now: like Google's it grows with time, and unlike Google's
+// it never repeats. The caller holds mu.
+func (st *store) nextRev(now time.Time) int64 {
+	st.rev = max(st.rev+2, 2*now.UnixMicro())
+	return st.rev
+}
+
+func (st *store) event(calendarID, id string) *event {
+	if cal := st.calendars[calendarID]; cal != nil {
+		return cal.byID[id]
+	}
+	return nil
+}
+
+// keepEvent adds an event or puts it in the place of the one with its id.
+func (st *store) keepEvent(calendarID, id string, e *event) {
+	cal := st.calendars[calendarID]
+	if cal == nil {
+		cal = &calendar{id: calendarID, byID: make(map[string]*event)}
+		st.calendars[calendarID] = cal
+	}
+	if old := cal.byID[id]; old != nil {
+		e.index = old.index
+		cal.order[e.index] = e
+	} else {
+		e.index = len(cal.order)
+		cal.order = append(cal.order, e)
+	}
+	cal.byID[id] = e
+}
+
+func (st *store) keepSpace(sp *space) {
+	if old := st.spaces[sp.ID]; old != nil {
+		*old = *sp
+		return
+	}
+	st.spaces[sp.ID] = sp
+	st.codes[sp.Code] = sp
+	st.order = append(st.order, sp)
+}
+
+// newSpace makes up a space whose id and code are free. It is not kept yet.
+func (st *store) newSpace(owner, origin, base string) *space {
+	sp := &space{Owner: owner, Origin: origin, Base: base}
+	for sp.ID == "" || st.spaces[sp.ID] != nil {
+		sp.ID = randomText(spaceIDLetters, spaceIDLength)
+	}
+	for sp.Code == "" || st.codes[sp.Code] != nil {
+		sp.Code = randomText(codeLetters, 3) + "-" + randomText(codeLetters, 4) + "-" + randomText(codeLetters, 3)
+	}
+	return sp
+}
+
+const (
+	codeLetters    = "abcdefghijklmnopqrstuvwxyz"
+	spaceIDLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	spaceIDLength  = 12
+	eventIDLetters = "0123456789abcdefghijklmnopqrstuv"
+	eventIDLength  = 26
+)
+
+func randomText(letters string, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = letters[rand.IntN(len(letters))]
+	}
+	return string(b)
+}
