@@ -17,7 +17,7 @@ import (
 // Config of who may call.
 type Config struct {
 	Auth  Mode `env:"MEET_AUTH" oneof:"open keys" help:"who may call: open (everybody is an admin) or keys (only with a credential); absent: open where MEET_ADDR is loopback or DEBUG is True, else keys"`
-	Debug bool `env:"DEBUG" envDefault:"False"`
+	Debug bool `env:"DEBUG" envDefault:"False" help:"development: also opens the API to everybody unless MEET_AUTH is set"`
 }
 
 // Mode is the answer to "who may call".

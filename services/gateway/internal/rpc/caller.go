@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
@@ -17,7 +18,6 @@ const (
 	headerIdempotencyKey = "Idempotency-Key"
 	headerReplayed       = "Idempotency-Replayed"
 	headerPrefer         = "Prefer"
-	headerRequestID      = "X-Request-Id"
 	headerTraceparent    = "Traceparent"
 
 	// maxIdempotencyKey in bytes.
@@ -35,7 +35,7 @@ func callerOf(ctx context.Context, req connect.AnyRequest) (backend.Caller, erro
 		Principal:      auth.From(ctx),
 		IdempotencyKey: key,
 		Route:          http.MethodPost + " " + req.Spec().Procedure,
-		RequestID:      header.Get(headerRequestID),
+		RequestID:      logging.ID(ctx, logging.RequestID),
 		RemoteAddr:     req.Peer().Addr,
 		Traceparent:    header.Get(headerTraceparent),
 	}, nil

@@ -3,7 +3,9 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 )
 
 // errorDomain is the domain of every google.rpc.ErrorInfo (AIP-193).
@@ -84,6 +87,27 @@ func connectError(f *fault.Fault) *connect.Error {
 		attach(failed, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
 	return failed
+}
+
+// Refuse answers r with err in the protocol that r speaks, for whoever refuses a call before it gets here. What is no fault
+// is logged and keeps its text.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var failed *connect.Error
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		failed = connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the message is larger than %d bytes", tooLarge.Limit))
+	} else {
+		f := fault.Of(err)
+		if f.Kind == fault.Internal {
+			h.log.ErrorContext(r.Context(), "call failed", "procedure", r.URL.Path, "error", err)
+		}
+		failed = connectError(f)
+	}
+	if failed.Code() == connect.CodeUnauthenticated {
+		w.Header().Set("WWW-Authenticate", auth.Challenge)
+	}
+	// A request of no protocol gets the Connect form, which is plain JSON with an HTTP status.
+	_ = h.errors.Write(w, r, failed) // fails only when the client is gone
 }
 
 // retryable tells whether the same request is fine later.

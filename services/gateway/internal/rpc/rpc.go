@@ -32,6 +32,8 @@ const (
 type Handler struct {
 	mux        *http.ServeMux
 	procedures []string
+	errors     *connect.ErrorWriter
+	log        *slog.Logger
 }
 
 // New makes the handler. ready is asked by gRPC health; its error means NOT_SERVING.
@@ -56,7 +58,7 @@ func New(b *backend.Backend, ready func(context.Context) error, log *slog.Logger
 		connect.WithReadMaxBytes(maxMessage),
 		connect.WithCompressMinBytes(compressFrom),
 	}
-	h := &Handler{mux: http.NewServeMux(), procedures: procedures}
+	h := &Handler{mux: http.NewServeMux(), procedures: procedures, errors: connect.NewErrorWriter(), log: log}
 	h.mux.Handle(meetv1connect.NewMeetingServiceHandler(&meetings{b}, options...))
 	h.mux.Handle(meetv1connect.NewUserServiceHandler(&users{b}, options...))
 	services := []string{meetv1connect.MeetingServiceName, meetv1connect.UserServiceName}

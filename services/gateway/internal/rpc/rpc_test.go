@@ -27,6 +27,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
@@ -49,7 +50,8 @@ func serve(t *testing.T, config backend.Config) *server {
 		t.Fatal(err)
 	}
 	port := httpserver.New(httpserver.Config{Addr: "127.0.0.1:0"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler.ServeHTTP(w, r.WithContext(auth.With(r.Context(), auth.LocalAdmin)))
+		ctx := logging.With(auth.With(r.Context(), auth.LocalAdmin), slog.String(logging.RequestID, "req-1"))
+		handler.ServeHTTP(w, r.WithContext(ctx))
 	}), slog.New(slog.DiscardHandler))
 	if err := port.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -426,7 +428,6 @@ func TestACommandCarriesWhoSentIt(t *testing.T) {
 	})
 	update := func(etag string) (*connect.Response[meetv1.UpdateMeetingResponse], error) {
 		req := connect.NewRequest(&meetv1.UpdateMeetingRequest{Id: "12", Etag: etag, Meeting: &meetv1.MeetingPatch{Summary: "x", ScheduledEnd: timestamppb.New(time.Unix(1, 0))}})
-		req.Header().Set("X-Request-Id", "req-1")
 		req.Header().Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 		return s.meetings().UpdateMeeting(t.Context(), req)
 	}
