@@ -31,7 +31,7 @@ func (c *Client) InsertEvent(ctx context.Context, ref job.Ref, e job.Event) (sta
 	body.ConferenceData = &calendar.ConferenceData{CreateRequest: &calendar.CreateConferenceRequest{
 		RequestId: ref.EventID, ConferenceSolutionKey: &calendar.ConferenceSolutionKey{Type: solutionMeet},
 	}}
-	err = c.onCalendar(ctx, ref, "insert the calendar event", func(ctx context.Context, id string, who caller) error {
+	err = c.onCalendar(ctx, ref, "calendar.events.insert", func(ctx context.Context, id string, who caller) error {
 		call := c.calendar.Events.Insert(id, body).ConferenceDataVersion(1).SendUpdates(everyone).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		event, err := call.Do(who.quotaUser)
@@ -45,7 +45,7 @@ func (c *Client) InsertEvent(ctx context.Context, ref job.Ref, e job.Event) (sta
 
 // GetEvent reads the event; a deleted one too.
 func (c *Client) GetEvent(ctx context.Context, ref job.Ref) (state job.EventState, err error) {
-	err = c.onCalendar(ctx, ref, "read the calendar event", func(ctx context.Context, id string, who caller) error {
+	err = c.onCalendar(ctx, ref, "calendar.events.get", func(ctx context.Context, id string, who caller) error {
 		call := c.calendar.Events.Get(id, ref.EventID).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		event, err := call.Do(who.quotaUser)
@@ -65,7 +65,7 @@ func (c *Client) PatchEvent(ctx context.Context, ref job.Ref, etag string, e job
 	if e.Guests != nil {
 		body.ForceSendFields = append(body.ForceSendFields, "Attendees")
 	}
-	err = c.onCalendar(ctx, ref, "change the calendar event", func(ctx context.Context, id string, who caller) error {
+	err = c.onCalendar(ctx, ref, "calendar.events.patch", func(ctx context.Context, id string, who caller) error {
 		call := c.calendar.Events.Patch(id, ref.EventID, body).ConferenceDataVersion(1).SendUpdates(everyone).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		if etag != "" {
@@ -82,14 +82,14 @@ func (c *Client) PatchEvent(ctx context.Context, ref job.Ref, etag string, e job
 
 // DeleteEvent deletes the event and tells the guests.
 func (c *Client) DeleteEvent(ctx context.Context, ref job.Ref) error {
-	return c.onCalendar(ctx, ref, "delete the calendar event", func(ctx context.Context, id string, who caller) error {
+	return c.onCalendar(ctx, ref, "calendar.events.delete", func(ctx context.Context, id string, who caller) error {
 		call := c.calendar.Events.Delete(id, ref.EventID).SendUpdates(everyone).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		return call.Do(who.quotaUser)
 	})
 }
 
-func (c *Client) onCalendar(ctx context.Context, ref job.Ref, what string, call func(ctx context.Context, calendarID string, who caller) error) error {
+func (c *Client) onCalendar(ctx context.Context, ref job.Ref, method string, call func(ctx context.Context, calendarID string, who caller) error) error {
 	actor, err := c.Actor(ref.Organizer)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (c *Client) onCalendar(ctx context.Context, ref job.Ref, what string, call 
 	if id == "" {
 		id = c.config.CalendarID
 	}
-	return c.as(ctx, actor, ref.Organizer, scopesCalendar, what, func(ctx context.Context, who caller) error { return call(ctx, id, who) })
+	return c.as(ctx, actor, ref.Organizer, scopesCalendar, method, func(ctx context.Context, who caller) error { return call(ctx, id, who) })
 }
 
 func eventBody(e job.Event) *calendar.Event {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/calendar/v3"
@@ -49,10 +50,18 @@ type Client struct {
 	tokens   *tokens
 	calendar *calendar.Service
 	meet     *meet.Service
+	seconds  *prometheus.HistogramVec
 }
 
 // New makes a client that has no key yet. development is what decides about the emulator where MEET_GOOGLE and a key are absent.
-func New(config Config, development bool, log *slog.Logger) *Client {
+func New(config Config, development bool, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "meet_google_call_seconds", Help: "How long calls to Google took, by method and by what came of them.",
+		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	}, []string{"method", "outcome"})
+	if err := metrics.Register(seconds); err != nil {
+		return nil, fmt.Errorf("register the metric of google calls: %w", err)
+	}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -63,7 +72,7 @@ func New(config Config, development bool, log *slog.Logger) *Client {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
-	return &Client{config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}}
+	return &Client{config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}, seconds: seconds}, nil
 }
 
 // Start reads the key, waiting for the emulator where that gives it out, and makes the services.
@@ -174,25 +183,29 @@ type caller struct {
 	quotaUser     googleapi.CallOption
 }
 
-// as runs call in the name of actor, once more with a new token where Google takes the first one no longer. what says what is
-// being done, for errors.
-func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSet, what string, call func(context.Context, caller) error) error {
+// as runs call in the name of actor, once more with a new token where Google takes the first one no longer. method is the
+// discovery document's name of it, for errors and metrics.
+func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSet, method string, call func(context.Context, caller) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.Timeout, errTimeout)
 	defer cancel()
 	for second := false; ; second = true {
 		token, err := c.tokens.get(ctx, actor, scopes)
 		if err != nil {
-			return fmt.Errorf("%s: %w", what, tokenFailure(ctx, err))
+			return fmt.Errorf("%s: %w", method, tokenFailure(ctx, err))
 		}
+		begin := time.Now()
 		err = call(ctx, caller{"Bearer " + token, quotaUser(organizer)})
 		if err == nil {
+			c.seconds.WithLabelValues(method, "ok").Observe(time.Since(begin).Seconds())
 			return nil
 		}
+		f := callFailure(ctx, err)
+		c.seconds.WithLabelValues(method, f.Code).Observe(time.Since(begin).Seconds())
 		if !second && isUnauthorized(err) {
 			c.tokens.drop(actor, scopes, token)
 			continue
 		}
-		return fmt.Errorf("%s: %w", what, callFailure(ctx, err))
+		return fmt.Errorf("%s: %w", method, f)
 	}
 }
 
@@ -213,11 +226,13 @@ func (c *Client) simulated(header http.Header) bool {
 // Development tells whether missing credentials mean the emulator.
 type Development bool
 
-// Module calls Google. Needs Config, Development, *slog.Logger; provides *Client as job.Calendar and job.Spaces.
+// Module calls Google. Needs Config, Development, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar and job.Spaces.
 var Module = fx.Module("scheduler/google", fx.Provide(
-	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, log *slog.Logger) *Client {
-		c := New(config, bool(development), log)
-		lc.Append(fx.Hook{OnStart: c.Start, OnStop: c.Stop})
-		return c
+	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
+		c, err := New(config, bool(development), metrics, log)
+		if err == nil {
+			lc.Append(fx.Hook{OnStart: c.Start, OnStop: c.Stop})
+		}
+		return c, err
 	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces))),
 ))

@@ -19,7 +19,7 @@ func (c *Client) CreateSpace(ctx context.Context, organizer string, s job.Settin
 	if s.AutoRecording != "" {
 		scopes = scopesCreateFully
 	}
-	err = c.onSpaces(ctx, organizer, scopes, "create the meet space", func(ctx context.Context, who caller) error {
+	err = c.onSpaces(ctx, organizer, scopes, "meet.spaces.create", func(ctx context.Context, who caller) error {
 		call := c.meet.Spaces.Create(body).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		space, err := call.Do(who.quotaUser)
@@ -33,7 +33,7 @@ func (c *Client) CreateSpace(ctx context.Context, organizer string, s job.Settin
 
 // GetSpace finds a space by its meeting code or its name.
 func (c *Client) GetSpace(ctx context.Context, organizer, codeOrName string) (state job.SpaceState, err error) {
-	err = c.onSpaces(ctx, organizer, scopesSettings, "read the meet space", func(ctx context.Context, who caller) error {
+	err = c.onSpaces(ctx, organizer, scopesSettings, "meet.spaces.get", func(ctx context.Context, who caller) error {
 		call := c.meet.Spaces.Get(spaceName(codeOrName)).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		space, err := call.Do(who.quotaUser)
@@ -54,7 +54,7 @@ func (c *Client) PatchSpace(ctx context.Context, organizer, name string, s job.S
 	if s.Access != "" {
 		mask = append(mask, "config.accessType")
 	}
-	err = c.onSpaces(ctx, organizer, scopesSettings, "set up the meet space", func(ctx context.Context, who caller) error {
+	err = c.onSpaces(ctx, organizer, scopesSettings, "meet.spaces.patch", func(ctx context.Context, who caller) error {
 		call := c.meet.Spaces.Patch(name, &meet.Space{Config: spaceConfig(s)}).UpdateMask(strings.Join(mask, ",")).Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
 		space, err := call.Do(who.quotaUser)
@@ -66,12 +66,12 @@ func (c *Client) PatchSpace(ctx context.Context, organizer, name string, s job.S
 	return state, err
 }
 
-func (c *Client) onSpaces(ctx context.Context, organizer string, scopes scopeSet, what string, call func(context.Context, caller) error) error {
+func (c *Client) onSpaces(ctx context.Context, organizer string, scopes scopeSet, method string, call func(context.Context, caller) error) error {
 	actor, err := c.Actor(organizer)
 	if err != nil {
 		return err
 	}
-	return c.as(ctx, actor, organizer, scopes, what, call)
+	return c.as(ctx, actor, organizer, scopes, method, call)
 }
 
 // spaceName is the resource name; a meeting code is an alias that reads take.

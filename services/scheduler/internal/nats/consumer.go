@@ -20,6 +20,7 @@ import (
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
@@ -37,7 +38,17 @@ type Config struct {
 	Grace time.Duration `env:"-"`
 }
 
+// Check names the settings that make no sense.
+func (c Config) Check() error {
+	if c.GoogleWorkers < 1 || c.GoogleWorkers > maxWorkers {
+		return config.Bad("MEET_GOOGLE_WORKERS", fmt.Sprintf("%d is not possible", c.GoogleWorkers), fmt.Sprintf("use 1 to %d, or leave it out for 64", maxWorkers))
+	}
+	return nil
+}
+
 const (
+	// maxWorkers is what the durable hands out to all schedulers together before it waits for acknowledgements.
+	maxWorkers   = 1024
 	defaultLease = 10 * time.Second
 	// defaultGrace leaves time within the whole stop for handing back and flushing.
 	defaultGrace = 6 * time.Second
@@ -69,15 +80,15 @@ type GoogleJobs struct {
 }
 
 // NewGoogleJobs makes the consumer; Run runs it.
-func NewGoogleJobs(config Config, b *bus.Bus, sync *job.SyncMeeting, log *slog.Logger) *GoogleJobs {
-	if config.Lease <= 0 {
-		config.Lease = defaultLease
+func NewGoogleJobs(c Config, b *bus.Bus, sync *job.SyncMeeting, log *slog.Logger) *GoogleJobs {
+	if c.Lease <= 0 {
+		c.Lease = defaultLease
 	}
-	if config.Grace <= 0 {
-		config.Grace = defaultGrace
+	if c.Grace <= 0 {
+		c.Grace = defaultGrace
 	}
 	return &GoogleJobs{
-		config: config, bus: b, sync: sync, log: log,
+		config: c, bus: b, sync: sync, log: log,
 		held: make(map[jetstream.Msg]struct{}), inHand: make(map[int64]uint64),
 	}
 }

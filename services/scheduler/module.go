@@ -1,0 +1,91 @@
+// Package scheduler is the doing: it takes due jobs, asks Google for what they wish, and reports what came of it. It keeps no
+// state and knows no rule about what is allowed; any number of instances share the work.
+package scheduler
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
+)
+
+// Config of the service.
+type Config struct {
+	Google google.Config
+	Jobs   nats.Config
+
+	// Development decides what missing Google credentials mean: the emulator, or a refusal to start. Set by the program.
+	Development bool `env:"-"`
+}
+
+// Emulated: the service will call the emulator and not Google.
+func (c Config) Emulated() bool { return c.Google.Emulated(c.Development) }
+
+// CheckTarget names the settings that are missing to reach Google or an emulator. A program that starts an emulator of its own
+// says so, and sets Google.EmulatorURL before the service starts.
+func (c Config) CheckTarget(ownEmulator bool) error {
+	return c.Google.CheckTarget(c.Development, ownEmulator)
+}
+
+// Module is the service. Needs Config, *bus.Bus, clock.Clock, prometheus.Registerer, *slog.Logger.
+var Module = fx.Module("scheduler",
+	fx.Provide(
+		func(c Config) (google.Config, google.Development, nats.Config) {
+			return c.Google, google.Development(c.Development), c.Jobs
+		},
+		job.DefaultTiming,
+		job.NewSyncMeeting,
+		fx.Private,
+	),
+	google.Module,
+	nats.Module,
+)
+
+// Settings are those of the scheduler as a program of its own.
+type Settings struct {
+	Log     logging.Config
+	Bus     bus.Config
+	Service Config
+	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9102" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
+	Addr    string `env:"MEET_ADDR" help:"the gateway's address, read only to tell development from production where Google credentials are absent: loopback or absent is development, as DEBUG=True is"`
+}
+
+// Check completes the settings and names those that are missing together.
+func (s *Settings) Check() error {
+	s.Bus.Name = "scheduler"
+	s.Service.Development = s.Log.Debug || s.Addr == "" || loopback(s.Addr)
+	return s.Service.CheckTarget(false)
+}
+
+// Program is the whole graph of the scheduler as a program of its own.
+func Program(s Settings) fx.Option {
+	return fx.Options(
+		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		logging.Module, clock.Module, httpserver.Module, bus.Module,
+		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
+		Module,
+		httpserver.Ready,
+	)
+}
+
+// loopback tells whether addr is reached from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
