@@ -120,8 +120,9 @@ func eventBody(e job.Event) *calendar.Event {
 	return body
 }
 
+// eventTime leaves out parts of a second, which Calendar does not keep.
 func eventTime(t time.Time, zone string) *calendar.EventDateTime {
-	return &calendar.EventDateTime{DateTime: t.UTC().Format(time.RFC3339Nano), TimeZone: zone}
+	return &calendar.EventDateTime{DateTime: t.UTC().Format(time.RFC3339), TimeZone: zone}
 }
 
 func (c *Client) eventState(calendarID string, e *calendar.Event) job.EventState {

@@ -94,7 +94,7 @@ func (c *Client) Start(ctx context.Context) error {
 	if err != nil {
 		return errors.New("the service account's key does not parse") // the cause may quote it
 	}
-	if c.tokens, err = newTokens(account, c.http.Transport); err != nil {
+	if c.tokens, err = newTokens(account, c.http.Transport, min(tokenTimeout, c.config.Timeout/2)); err != nil {
 		return err
 	}
 	options := func(path string) []option.ClientOption {

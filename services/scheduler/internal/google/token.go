@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// tokenTimeout bounds one request to the token endpoint.
+	// tokenTimeout bounds one request to the token endpoint; half a call's whole time where that is less.
 	tokenTimeout = 10 * time.Second
 	// tokenMargin is how long before its end a token is not used any more: longer than a call may take to arrive.
 	tokenMargin = time.Minute
@@ -43,7 +43,7 @@ type tokenKey struct {
 }
 
 // tokens keeps one access token for each impersonated account and scope set. A slow or failing request for one account's token
-// holds up no other account, and ends with [tokenTimeout] whatever its callers' deadlines are.
+// holds up no other account, and ends in time whatever its callers' deadlines are.
 type tokens struct {
 	account  *jwt.Config
 	http     *http.Client
@@ -52,12 +52,12 @@ type tokens struct {
 	fetched  atomic.Int64
 }
 
-func newTokens(account *jwt.Config, transport http.RoundTripper) (*tokens, error) {
+func newTokens(account *jwt.Config, transport http.RoundTripper, timeout time.Duration) (*tokens, error) {
 	cache, err := lru.New[tokenKey, *oauth2.Token](maxTokens)
 	if err != nil {
 		return nil, fmt.Errorf("make the token cache: %w", err)
 	}
-	return &tokens{account: account, http: &http.Client{Transport: transport, Timeout: tokenTimeout}, cache: cache}, nil
+	return &tokens{account: account, http: &http.Client{Transport: transport, Timeout: timeout}, cache: cache}, nil
 }
 
 // errNoToken: the answer was a success and had no access token, as Google answers where it does not know a scope.
