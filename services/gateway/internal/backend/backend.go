@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 )
@@ -25,12 +27,43 @@ type Config struct {
 	CreateWait     time.Duration `env:"MEET_CREATE_WAIT" envDefault:"8s" help:"how long a create waits for Google's link before it answers 202 with an operation to follow; 0s: at once"`
 	CommandTimeout time.Duration `env:"MEET_COMMAND_TIMEOUT" envDefault:"5s" help:"how long a change waits for its commit before it answers 503; a command that is committed later is refused as expired"`
 	QueryTimeout   time.Duration `env:"MEET_QUERY_TIMEOUT" envDefault:"5s" help:"how long a read waits for its answer before it answers 503"`
+
+	TimeZone          string `env:"MEET_TIME_ZONE" envDefault:"America/Bogota" help:"IANA time zone of a meeting that names none"`
+	AutoRecordDefault bool   `env:"MEET_AUTO_RECORD_DEFAULT" envDefault:"True" help:"whether a meeting that does not say is recorded"`
+
+	// Stopping is closed once the server that ctx's request came through begins to stop: a create then answers as far as it
+	// has come. Set by code; nil: none stops.
+	Stopping func(ctx context.Context) <-chan struct{} `env:"-"`
 }
+
+// Check refuses waits that can't be and a time zone that is not known.
+func (c Config) Check() error {
+	var problems []error
+	positive := func(variable string, d time.Duration) {
+		if d <= 0 {
+			problems = append(problems, config.Bad(variable, fmt.Sprintf("%s is no time to wait", d), "write more than 0s"))
+		}
+	}
+	positive("MEET_COMMAND_TIMEOUT", c.CommandTimeout)
+	positive("MEET_QUERY_TIMEOUT", c.QueryTimeout)
+	if c.CreateWait < 0 || c.CreateWait > maxCreateWait {
+		problems = append(problems, config.Bad("MEET_CREATE_WAIT", fmt.Sprintf("%s is not between 0s and %s", c.CreateWait, maxCreateWait), "write 0s to answer at once"))
+	}
+	if !knownZone(c.TimeZone) {
+		problems = append(problems, config.Bad("MEET_TIME_ZONE", fmt.Sprintf("%q is not a known time zone", c.TimeZone), "use an IANA name such as America/Bogota"))
+	}
+	return errors.Join(problems...)
+}
+
+// maxCreateWait leaves the rest of an answer's 60 s to everything else.
+const maxCreateWait = 45 * time.Second
 
 // Reasons that this package adds.
 const (
 	// ReasonInFlight: the first request with this idempotency key is not committed yet.
 	ReasonInFlight = "IDEMPOTENCY_KEY_IN_FLIGHT"
+	// ReasonTimeZone: a time zone is no IANA name.
+	ReasonTimeZone = "TIME_ZONE"
 )
 
 // commandIDs is the UUIDv5 name space of command ids that are derived from idempotency keys.
@@ -42,6 +75,7 @@ type Backend struct {
 	bus    *bus.Bus
 	now    func() time.Time
 
+	zones    sync.Map // names of time zones that were found to be known
 	mu       sync.Mutex
 	inFlight map[uuid.UUID]struct{} // commands under an idempotency key that are not committed yet
 }
@@ -169,9 +203,48 @@ func (c Created) Pending() bool {
 	return c.Meeting.GetProvisioning() == meetv1.Provisioning_PROVISIONING_PENDING
 }
 
-// CreateMeeting sends the create and waits for its commit, then, unless async, up to Config.CreateWait for Google's link.
-// A meeting whose provisioning failed is returned without an error: Meeting.Error says why.
+// fill makes explicit what a create left to the server.
+func (b *Backend) fill(req *meetv1.CreateMeetingRequest) error {
+	orElse := func(at **bool, otherwise bool) {
+		if *at == nil {
+			*at = &otherwise
+		}
+	}
+	orElse(&req.AutoRecord, b.config.AutoRecordDefault)
+	orElse(&req.CreateCalendarEvent, true)
+	orElse(&req.PublicAccess, true)
+	orElse(&req.GuestsCanSeeEachOther, false)
+	if req.TimeZone == "" {
+		req.TimeZone = b.config.TimeZone
+	}
+	if req.TimeZone == b.config.TimeZone {
+		return nil
+	}
+	if _, known := b.zones.Load(req.TimeZone); known { // there are a few hundred, and each is a file
+		return nil
+	}
+	if !knownZone(req.TimeZone) {
+		return fault.InvalidField("time_zone", ReasonTimeZone, "is not a known time zone; use an IANA name such as America/Bogota")
+	}
+	b.zones.Store(req.TimeZone, struct{}{})
+	return nil
+}
+
+func knownZone(name string) bool {
+	if name == "" || name == "Local" {
+		return false
+	}
+	_, err := time.LoadLocation(name)
+	return err == nil
+}
+
+// CreateMeeting sends the create, what it left to the server filled in, and waits for its commit, then, unless async, up to
+// Config.CreateWait for Google's link. A meeting whose provisioning failed is returned without an error: Meeting.Error says
+// why.
 func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, req *meetv1.CreateMeetingRequest) (Created, error) {
+	if err := b.fill(req); err != nil {
+		return Created{}, err
+	}
 	started := b.now()
 	call, release, err := start(b, subject.CreateMeeting, caller, req)
 	if err != nil {
@@ -190,6 +263,16 @@ func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("Google made no link within %s", b.config.CreateWait))
 	defer cancel()
+	if wait > 0 && b.config.Stopping != nil {
+		stopping := b.config.Stopping(ctx)
+		go func() {
+			select {
+			case <-stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
 	if !created.Replayed {
 		if wait > 0 {
 			if done := call.Done(ctx); done != nil {
@@ -202,18 +285,16 @@ func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, 
 		}
 	}
 	// A repeat, a lost connection, or time is up: ask what it has become.
-	ask, cancelAsk := context.WithTimeout(context.WithoutCancel(ctx), b.config.QueryTimeout) // also after the wait ran out
-	defer cancelAsk()
 	if wait > 0 && ctx.Err() == nil {
-		return b.await(ctx, ask, created)
+		return b.await(ctx, created)
 	}
-	return b.refresh(ask, created)
+	return b.refresh(ctx, created)
 }
 
-// await waits for the end of an operation that an earlier request began.
-func (b *Backend) await(ctx, ask context.Context, created Created) (Created, error) {
+// await waits for the end of an operation that an earlier request began, or whose reply was lost.
+func (b *Backend) await(ctx context.Context, created Created) (Created, error) {
 	done, err := bus.Await(ctx, b.bus, created.Operation, func(context.Context) (*meetv1.OperationDone, error) {
-		fresh, err := b.refresh(ask, created)
+		fresh, err := b.refresh(ctx, created)
 		if err != nil {
 			return nil, err
 		}
@@ -223,18 +304,21 @@ func (b *Backend) await(ctx, ask context.Context, created Created) (Created, err
 		}
 		return &meetv1.OperationDone{}, nil
 	})
-	if err != nil {
+	switch {
+	case err != nil && fault.KindOf(err) != fault.Unavailable: // without NATS it is committed all the same
 		return Created{}, err
-	}
-	if done != nil && created.Pending() {
+	case !created.Pending():
+		return created, nil
+	case done != nil:
 		apply(created.Meeting, done)
+		return created, nil
 	}
-	return created, nil
+	return b.refresh(ctx, created)
 }
 
-// refresh reads the meeting as it is now, in the shape of a create's answer.
+// refresh reads the meeting as it is now, in the shape of a create's answer; also when ctx has ended.
 func (b *Backend) refresh(ctx context.Context, created Created) (Created, error) {
-	now, err := bus.Ask(ctx, b.bus, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: strconv.FormatInt(created.Meeting.GetId(), 10)})
+	now, err := Ask(context.WithoutCancel(ctx), b, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: strconv.FormatInt(created.Meeting.GetId(), 10)})
 	if err != nil {
 		if fault.KindOf(err) == fault.Unavailable {
 			return created, nil // committed all the same: the answer is what is known
