@@ -108,7 +108,7 @@ type Rule struct {
 func (tree *Tree) Check(t testing.TB, rules ...Rule) {
 	t.Helper()
 	for _, rule := range rules {
-		if !rule.Optional && !slices.ContainsFunc(tree.Matched, func(p string) bool { return matchAny(rule.From, p) }) {
+		if !rule.Optional && !slices.ContainsFunc(tree.Matched, func(p string) bool { return Match(rule.From, p) }) {
 			t.Errorf("no package matches %s, so nothing is proved: %s", strings.Join(rule.From, ", "), rule.Because)
 		}
 		for _, broken := range tree.violations(rule) {
@@ -120,16 +120,16 @@ func (tree *Tree) Check(t testing.TB, rules ...Rule) {
 func (tree *Tree) violations(rule Rule) []string {
 	var broken []string
 	for _, from := range tree.Matched {
-		if !matchAny(rule.From, from) {
+		if !Match(rule.From, from) {
 			continue
 		}
 		parent := tree.reach(from, rule)
 		for _, to := range sortedKeys(parent) {
-			if to == from || !matchAny(rule.To, to) || matchAny(rule.Except, to) {
+			if to == from || !Match(rule.To, to) || Match(rule.Except, to) {
 				continue
 			}
 			// Only the first forbidden package of a chain is worth a line.
-			if via := parent[to]; via != from && matchAny(rule.To, via) && !matchAny(rule.Except, via) {
+			if via := parent[to]; via != from && Match(rule.To, via) && !Match(rule.Except, via) {
 				continue
 			}
 			broken = append(broken, fmt.Sprintf("%s must not depend on %s: %s\n\t%s", from, to, rule.Because, chain(parent, from, to)))
@@ -143,7 +143,7 @@ func (tree *Tree) reach(from string, rule Rule) map[string]string {
 	parent := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
-		if at != from && (rule.Direct || matchAny(rule.Through, at)) {
+		if at != from && (rule.Direct || Match(rule.Through, at)) {
 			continue
 		}
 		for _, next := range tree.Packages[at].Imports {
@@ -175,7 +175,8 @@ func sortedKeys(m map[string]string) []string {
 	return keys
 }
 
-func matchAny(patterns []string, importPath string) bool {
+// Match says whether importPath is one of patterns, written as in [Rule].
+func Match(patterns []string, importPath string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return match(p, importPath) })
 }
 
