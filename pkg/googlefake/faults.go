@@ -48,8 +48,8 @@ func (r *RetryAfter) UnmarshalJSON(b []byte) error {
 
 // MarshalJSON gives seconds as a number again.
 func (r RetryAfter) MarshalJSON() ([]byte, error) {
-	if _, err := strconv.ParseUint(string(r), 10, 31); err == nil {
-		return []byte(r), nil
+	if seconds, err := strconv.ParseUint(string(r), 10, 31); err == nil {
+		return strconv.AppendUint(nil, seconds, 10), nil
 	}
 	return json.Marshal(string(r))
 }
@@ -163,7 +163,10 @@ func decodeStrict(b []byte, into any) error {
 			return &fieldError{te.Field, "want " + te.Type.String() + ", got " + te.Value}
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return &fieldError{strings.Trim(name, `"`), "no such field"}
+			if name = strings.Trim(name, `"`); name == "" {
+				name = `""`
+			}
+			return &fieldError{name, "no such field"}
 		}
 		return err
 	}
