@@ -1,0 +1,131 @@
+// Package compat is the REST surface under /api/v1 that hospitals' and clinics' backends have always spoken: the paths, field
+// names, statuses and error bodies of the Django application that came before, byte for byte, and what was added since. It
+// decides nothing: it reads a request, asks the backend, and shows the answer. The OpenAPI document is made from the same
+// tables that route and read the requests.
+package compat
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"go.uber.org/fx"
+
+	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
+	"github.com/meet-middleware/meet-middleware/pkg/config"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
+)
+
+// Config of the REST surface.
+type Config struct {
+	Debug             bool          `env:"DEBUG" envDefault:"False" help:"development: info/ says so"`
+	SecretKey         config.Secret `env:"SECRET_KEY" help:"any long random text, the same for every gateway; tells a repeat of a password change from another one under the same Idempotency-Key; absent: a random one for each process, so such a repeat after a restart is a 422"`
+	TimeZone          string        `env:"MEET_TIME_ZONE" envDefault:"America/Bogota" help:"IANA time zone of a meeting that names none"`
+	AutoRecordDefault bool          `env:"MEET_AUTO_RECORD_DEFAULT" envDefault:"True" help:"whether a meeting that does not say is recorded"`
+	PublicURL         string        `env:"MEET_PUBLIC_URL" help:"address that clients reach this service at, such as https://meet.clinic.example; absent: the one that the request was sent to"`
+}
+
+// Check refuses a time zone that is not known.
+func (c Config) Check() error {
+	if !knownZone(c.TimeZone) {
+		return config.Bad("MEET_TIME_ZONE", fmt.Sprintf("%q is not a known time zone", c.TimeZone), "use an IANA name such as America/Bogota")
+	}
+	return nil
+}
+
+// Build is what this program says of itself.
+type Build struct {
+	Version string
+	Commit  string
+	// AuthMode is who may call: open or keys.
+	AuthMode string
+}
+
+// API is the REST surface.
+type API struct {
+	config    Config
+	build     Build
+	backend   *backend.Backend
+	log       *slog.Logger
+	secret    []byte
+	passwords *passwords
+	zones     sync.Map // names of time zones that are known
+
+	creates *form[*meetv1.CreateMeetingRequest]
+	changes *form[*patch]
+	users   userForms
+
+	router *chi.Mux
+	api    huma.API
+	schema document
+}
+
+// New makes the surface. It panics when its tables and the .proto disagree, which any test finds.
+func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, error) {
+	validator, err := protovalidate.New(protovalidate.WithMessages(
+		&meetv1.CreateMeetingRequest{}, &meetv1.UpdateMeetingRequest{}, &meetv1.CreateUserRequest{}, &meetv1.UpdateUserRequest{},
+	))
+	if err != nil {
+		return nil, fmt.Errorf("compile the rules of requests: %w", err)
+	}
+	secret := []byte(c.SecretKey.Reveal())
+	if len(secret) == 0 {
+		secret = make([]byte, 32)
+		if _, err := rand.Read(secret); err != nil {
+			return nil, fmt.Errorf("make a secret: %w", err)
+		}
+	}
+	common, err := newPasswords()
+	if err != nil {
+		return nil, err
+	}
+	a := &API{config: c, build: build, backend: b, log: log, secret: secret, passwords: common}
+	a.creates = newForm(validator, new(meetv1.CreateMeetingRequest).ProtoReflect().Descriptor(), a.createFields())
+	a.changes = newForm(patchValidator{validator}, new(meetv1.UpdateMeetingRequest).ProtoReflect().Descriptor(), a.patchFields())
+	a.users = newUserForms(validator)
+
+	a.router, a.optionsAt = chi.NewMux(), make(map[string]struct{})
+	a.api = humachi.New(a.router, huma.Config{OpenAPI: a.openAPI(), NoFormatFallback: true})
+	if err := a.routes(); err != nil {
+		return nil, err
+	}
+	if err := a.finishSchema(); err != nil {
+		return nil, err
+	}
+	a.router.NotFound(a.notFound)
+	a.router.MethodNotAllowed(a.methodNotAllowed)
+	return a, nil
+}
+
+// Handler serves every path of this surface and answers 404 on any other.
+func (a *API) Handler() http.Handler { return a.router }
+
+// zone tells whether name is a known time zone; those found are remembered, there are a few hundred of them.
+func (a *API) zone(name string) bool {
+	if _, known := a.zones.Load(name); known {
+		return true
+	}
+	if !knownZone(name) {
+		return false
+	}
+	a.zones.Store(name, struct{}{})
+	return true
+}
+
+func knownZone(name string) bool {
+	if name == "" || name == "Local" {
+		return false
+	}
+	_, err := time.LoadLocation(name)
+	return err == nil
+}
+
+// Module is the REST surface. Needs Config, Build, *backend.Backend and *slog.Logger; provides *API.
+var Module = fx.Module("gateway/compat", fx.Provide(New))
