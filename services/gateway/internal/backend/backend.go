@@ -337,6 +337,27 @@ func apply(m *meetv1.Meeting, done *meetv1.OperationDone) {
 	m.Etag = strconv.Quote(strconv.FormatInt(m.GetVersion(), 10))
 }
 
+// Health is what can be reached.
+type Health struct {
+	Broker bool
+	// Database: the meetings service answered and reaches its database.
+	Database bool
+}
+
+// CheckHealth asks NATS and, through it, the meetings service, side by side. It returns when ctx ends at the latest.
+func (b *Backend) CheckHealth(ctx context.Context) Health {
+	var h Health
+	var asked sync.WaitGroup
+	asked.Go(func() { h.Broker = b.bus.Check(ctx) == nil })
+	asked.Go(func() {
+		resp, err := bus.Ask(ctx, b.bus, subject.CheckHealth, &meetv1.CheckHealthRequest{})
+		h.Database = err == nil && resp.GetDatabase()
+	})
+	asked.Wait()
+	h.Broker = h.Broker || h.Database // an answer came over it
+	return h
+}
+
 // Ask sends a query and waits at most Config.QueryTimeout.
 func Ask[Req, Resp proto.Message](ctx context.Context, b *Backend, query subject.Query[Req, Resp], req Req) (Resp, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.config.QueryTimeout, fmt.Errorf("no answer within %s", b.config.QueryTimeout))
