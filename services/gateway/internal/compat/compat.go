@@ -62,9 +62,10 @@ type API struct {
 	changes *form[*patch]
 	users   userForms
 
-	router *chi.Mux
-	api    huma.API
-	schema document
+	router    *chi.Mux
+	optionsAt map[string]struct{} // paths that answer OPTIONS
+	api       huma.API
+	schema    document
 }
 
 // New makes the surface. It panics when its tables and the .proto disagree, which any test finds.
