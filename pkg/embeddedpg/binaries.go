@@ -200,6 +200,9 @@ func (s *Server) download(ctx context.Context, place place, major int) (string, 
 	if _, err := majorOf(ctx, bin, place.user); err == nil {
 		return bin, nil
 	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
 	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // the unprivileged user passes through
 		return "", err
 	}
@@ -236,7 +239,7 @@ func (s *Server) fetch(cache, root string, release embeddedpostgres.PostgresVers
 		return err
 	}
 	c := embeddedpostgres.DefaultConfig().Version(release).Logger(io.Discard).
-		Port(uint32(port)). //nolint:gosec // a port
+		Port(uint32(port)).
 		CachePath(filepath.Join(work, "archive")).RuntimePath(filepath.Join(work, "run")).BinariesPath(unpacked)
 	if s.cfg.Mirror != "" {
 		c = c.BinaryRepositoryURL(s.cfg.Mirror)

@@ -128,7 +128,7 @@ func TestTheGivenBinariesMustWork(t *testing.T) {
 	old := folder(t)
 	for _, name := range []string{"initdb", "postgres"} {
 		script := "#!/bin/sh\necho 'postgres (PostgreSQL) 14.2'\n"
-		if err := os.WriteFile(filepath.Join(old, name), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(old, name), []byte(script), 0o755); err != nil { // a program
 			t.Fatal(err)
 		}
 	}

@@ -306,7 +306,7 @@ func TestAnUnreachableFolderIsReplacedByAFixedOne(t *testing.T) {
 		t.Skip("without root the folder is used as it is")
 	}
 	closed := t.TempDir()
-	if err := os.Chmod(closed, 0o700); err != nil { //nolint:gosec // the point
+	if err := os.Chmod(closed, 0o700); err != nil { // the point
 		t.Fatal(err)
 	}
 	dir := filepath.Join(closed, "pg")
@@ -379,18 +379,25 @@ func TestItAlsoWorksWithoutRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(binary, content, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(binary, content, 0o755); err != nil { // a program
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^("+strings.Join([]string{
+	tests := []string{
 		"TestDataSurviveStopAndStart", "TestTheServerEndsWithItsKilledParent", "TestStartAfterTheParentWasKilled",
 		"TestAnOrphanIsStoppedAndReplaced", "TestWhatAPidFileMayHold", "TestAFailedDownloadIsAnError",
-	}, "|")+")$")
+	}
+	cmd := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run=^("+strings.Join(tests, "|")+")$")
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "TMPDIR="+home, "HOME="+home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: acc.cred}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range tests {
+		if !strings.Contains(string(out), ": "+name+" (") {
+			t.Errorf("%s was not run", name)
+		}
 	}
 }
 
@@ -644,7 +651,7 @@ func folder(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(dir, 0o755); err != nil { // see above
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { removeAll(tb, dir) })

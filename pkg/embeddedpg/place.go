@@ -116,7 +116,7 @@ func unprivileged(dir string) (account, error) {
 			continue
 		}
 		// macOS writes nobody's ids as -2.
-		return account{name: name, cred: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil //nolint:gosec // see above
+		return account{name: name, cred: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 	}
 	return account{}, errors.New("root cannot run PostgreSQL, and there is no user postgres or nobody to run it as")
 }

@@ -141,7 +141,7 @@ type running struct {
 func (p *shared) template(ctx context.Context, s *embeddedpg.Server, migrate Migrate) (string, error) {
 	// Function values cannot be compared, and what reflect gives is the address of the code, which
 	// closures share that captured different things. What a value points to tells them apart.
-	id := *(*unsafe.Pointer)(unsafe.Pointer(&migrate)) //nolint:gosec // only its address is used
+	id := *(*unsafe.Pointer)(unsafe.Pointer(&migrate))
 	p.mu.Lock()
 	once, ok := p.templates[id]
 	if !ok {
@@ -178,7 +178,7 @@ func startServer() (running, error) {
 	if err != nil {
 		return running{}, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // root's server runs as another user
+	if err := os.Chmod(dir, 0o755); err != nil { // root's server runs as another user
 		return running{}, err
 	}
 	cache, err := cacheDir()

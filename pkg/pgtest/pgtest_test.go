@@ -145,7 +145,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	open := reachableFolder(t)
 	closed := filepath.Join(t.TempDir())            // where root's other user cannot go
-	if err := os.Chmod(closed, 0o700); err != nil { //nolint:gosec // the point
+	if err := os.Chmod(closed, 0o700); err != nil { // the point
 		t.Fatal(err)
 	}
 	ends := map[string]func(*exec.Cmd, io.Closer) error{
@@ -262,7 +262,7 @@ func reachableFolder(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // nobody makes folders in it
+	if err := os.Chmod(dir, 0o777); err != nil { // nobody makes folders in it
 		t.Fatal(err)
 	}
 	return dir
