@@ -22,10 +22,10 @@ import (
 
 // Config of the connection to NATS.
 type Config struct {
-	URL      string        `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"where NATS is; several servers of one cluster are separated by commas"`
-	Creds    string        `env:"NATS_CREDS" doc:"path of a .creds file; absent: no credentials are sent"`
-	Replicas int           `env:"MEET_NATS_REPLICAS" envDefault:"1" doc:"copies of each stream; 3 on a cluster of three"`
-	Wait     time.Duration `env:"MEET_NATS_WAIT" envDefault:"15s" doc:"how long a start waits for NATS before it gives up with exit code 1"`
+	URL      string        `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" help:"where NATS is; several servers of one cluster are separated by commas"`
+	Creds    string        `env:"NATS_CREDS" help:"path of a .creds file; absent: no credentials are sent"`
+	Replicas int           `env:"MEET_NATS_REPLICAS" envDefault:"1" help:"copies of each stream; 3 on a cluster of three"`
+	Wait     time.Duration `env:"MEET_NATS_WAIT" envDefault:"15s" help:"how long a start waits for NATS before it gives up with exit code 1"`
 
 	// Name of the client as NATS shows it: the service's. Set by code.
 	Name string `env:"-"`
@@ -35,6 +35,9 @@ type Config struct {
 
 // ErrClosed is what a waiting call gets when the bus stops.
 var ErrClosed = errors.New("bus is closed")
+
+// flushWait bounds a round trip to the server and back.
+const flushWait = 3 * time.Second
 
 // Bus is one connection to NATS.
 type Bus struct {
@@ -185,7 +188,12 @@ func (b *Bus) Reconnected() <-chan struct{} {
 // repeated and may run in several processes at once.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	for _, stream := range subject.Streams(b.config.Replicas) {
-		if _, err := b.js.CreateOrUpdateStream(ctx, stream); err != nil {
+		// A create of what is there and equal changes nothing; an update rewrites the stream's files each time.
+		_, err := b.js.CreateStream(ctx, stream)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			_, err = b.js.UpdateStream(ctx, stream)
+		}
+		if err != nil {
 			return fmt.Errorf("make stream %s: %w", stream.Name, err)
 		}
 	}
@@ -200,6 +208,8 @@ func (b *Bus) Stop(ctx context.Context) error {
 	b.mu.Lock()
 	b.stopping = true
 	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
 	err := b.conn.FlushWithContext(ctx)
 	if errors.Is(err, nats.ErrConnectionClosed) || !b.conn.IsConnected() {
 		err = nil
@@ -221,6 +231,8 @@ func (b *Bus) Check(ctx context.Context) error {
 	if b.conn == nil || !b.conn.IsConnected() {
 		return errors.New("not connected to NATS")
 	}
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
 	if err := b.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("ping NATS: %w", err)
 	}

@@ -28,6 +28,9 @@ type Config struct {
 	Domains     []string      `env:"GOOGLE_WORKSPACE_DOMAINS" help:"domains, separated by commas, whose organizers keep their meetings in their own calendars; absent: all meetings are in GOOGLE_WORKSPACE_ADMIN_EMAIL's calendar"`
 	CalendarID  string        `env:"GOOGLE_CALENDAR_ID" envDefault:"primary" help:"the calendar that events are made in; primary: the main one of the account that keeps the meeting"`
 	Timeout     time.Duration `env:"MEET_GOOGLE_TIMEOUT" envDefault:"60s" help:"of one call to Google, retries not counted; what a call did that ran out of it is looked up by the next try"`
+
+	// EmulatorFrom gives the address of an emulator that is started with this program; it wins over EmulatorURL. Set by standalone.
+	EmulatorFrom func() string `env:"-"`
 }
 
 // Emulated: the far end is the emulator. development is what decides where MEET_GOOGLE and a key are absent.
@@ -39,6 +42,14 @@ func (c Config) Emulated(development bool) bool {
 		return false
 	}
 	return c.KeyFile == "" && development
+}
+
+// emulatorURL is where the emulator is; known once the service starts.
+func (c Config) emulatorURL() string {
+	if c.EmulatorFrom != nil {
+		return c.EmulatorFrom()
+	}
+	return c.EmulatorURL
 }
 
 // Check names the settings that are wrong whatever the others of the program are.

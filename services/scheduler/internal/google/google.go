@@ -81,7 +81,7 @@ func (c *Client) Start(ctx context.Context) error {
 	var key []byte
 	var err error
 	if c.emulated {
-		base = strings.TrimRight(c.config.EmulatorURL, "/")
+		base = strings.TrimRight(c.config.emulatorURL(), "/")
 		c.log.WarnContext(ctx, "google is simulated: links of the emulator open no meeting", "emulator", base)
 		key, err = c.emulatorKey(ctx, base)
 	} else if key, err = os.ReadFile(c.config.KeyFile); err != nil {

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/google/uuid"
+
+	"github.com/meet-middleware/meet-middleware/pkg/config"
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+)
+
+// AdminConfig names the first admin.
+type AdminConfig struct {
+	Username string        `env:"MEET_ADMIN_USERNAME" help:"of the first admin, made at start where no such user is; absent: DJANGO_SUPERUSER_USERNAME"`
+	Email    string        `env:"MEET_ADMIN_EMAIL" help:"of the first admin; absent: DJANGO_SUPERUSER_EMAIL"`
+	Password config.Secret `env:"MEET_ADMIN_PASSWORD" help:"of the first admin; absent: DJANGO_SUPERUSER_PASSWORD"`
+
+	DjangoUsername string        `env:"DJANGO_SUPERUSER_USERNAME" help:"the name that the original used for MEET_ADMIN_USERNAME"`
+	DjangoEmail    string        `env:"DJANGO_SUPERUSER_EMAIL" help:"the name that the original used for MEET_ADMIN_EMAIL"`
+	DjangoPassword config.Secret `env:"DJANGO_SUPERUSER_PASSWORD" help:"the name that the original used for MEET_ADMIN_PASSWORD"`
+}
+
+// wanted resolves the two sets of names; username is empty when no admin was asked for.
+func (c AdminConfig) wanted() (username, email string, password config.Secret) {
+	username, email, password = c.Username, c.Email, c.Password
+	if username == "" {
+		username = c.DjangoUsername
+	}
+	if email == "" {
+		email = c.DjangoEmail
+	}
+	if password.Reveal() == "" {
+		password = c.DjangoPassword
+	}
+	return username, email, password
+}
+
+// Check wants all three or none.
+func (c AdminConfig) Check() error {
+	username, email, password := c.wanted()
+	given := 0
+	for _, v := range []string{username, email, password.Reveal()} {
+		if v != "" {
+			given++
+		}
+	}
+	if given != 0 && given != 3 {
+		return config.Bad("MEET_ADMIN_USERNAME", "needs MEET_ADMIN_EMAIL and MEET_ADMIN_PASSWORD beside it", "set all three, or none")
+	}
+	return nil
+}
+
+// MakeFirstAdmin makes the admin that the settings ask for, unless a user of that name or address is there.
+func (p *Processor) MakeFirstAdmin(ctx context.Context, c AdminConfig) error {
+	username, email, password := c.wanted()
+	if username == "" {
+		return nil
+	}
+	hash, err := argon2id.CreateHash(password.Reveal(), argon2id.DefaultParams)
+	if err != nil {
+		return errors.New("the first admin's password could not be hashed")
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make a command id: %w", err)
+	}
+	command := &Command{
+		ID: id, Kind: "user.create", Principal: "system",
+		Do: &CreateUser{Username: username, Email: email, Role: account.Admin, PasswordHash: hash},
+	}
+	p.Process(ctx, []*Command{command})
+	if command.Err != nil && fault.KindOf(command.Err) != fault.AlreadyExists {
+		return fmt.Errorf("make the first admin: %w", command.Err)
+	}
+	return nil
+}

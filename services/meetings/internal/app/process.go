@@ -1,0 +1,347 @@
+// Package app holds the use cases of the meetings service: one file for each command, and the processor that carries out a
+// batch of them in one transaction. It declares what it needs of the store and of the wire; it knows neither.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+)
+
+// Command is one request to change something, as it came, and what became of it.
+type Command struct {
+	ID       uuid.UUID
+	Kind     string
+	BodyHash string
+	// Deadline: later than that it is refused. Zero: none.
+	Deadline                         time.Time
+	Principal, RequestID, RemoteAddr string
+	Traceparent                      string
+	ReplyInbox                       string
+	// Outcome: it needs no row of its own, because the job's state makes it act once.
+	Outcome bool
+	Do      UseCase
+
+	// Reply is the answer once the command is committed; nil while Err is set.
+	Reply []byte
+	// Replayed: it had been carried out before.
+	Replayed bool
+	// Err is why it could not be carried out now; it is to be delivered again.
+	Err error
+}
+
+// UseCase is what a command does. Both methods are called in the order of arrival.
+type UseCase interface {
+	// Needs adds what must be loaded.
+	Needs(*Needs)
+	// Apply works on the loaded set. A [fault.Fault] refuses the command and is its answer; then nothing was changed.
+	Apply(*Unit, *Command) (Result, error)
+}
+
+// Result is what a use case came to.
+type Result struct {
+	Meeting *meeting.Meeting
+	User    *account.User
+	// Operation names what the caller can follow; empty where nothing is under way.
+	Operation string
+	Facts     []meeting.Event
+	UserFacts []UserFact
+	// Done tells that the operation that waited for the meeting's link is over.
+	Done bool
+}
+
+// UserFact is a fact about a user.
+type UserFact struct {
+	User *account.User
+	// Created, or the Fields that were changed.
+	Created bool
+	Fields  []string
+}
+
+// Codec turns results and facts into what travels.
+type Codec interface {
+	// Reply renders the answer: the result, or the fault when err is not nil.
+	Reply(c *Command, r Result, err error) ([]byte, error)
+	// Fact renders an event; its time and ids are the processor's.
+	Fact(e meeting.Event) (EventRow, error)
+	UserFact(f UserFact) (EventRow, error)
+	// Done renders what wakes a waiting create.
+	Done(m *meeting.Meeting) ([]byte, error)
+	// Job renders the message of a meeting's google job; whole: the meeting was loaded with its guests.
+	Job(m *meeting.Meeting, whole bool) ([]byte, error)
+}
+
+// Store keeps the truth.
+type Store interface {
+	// Batch loads what is needed, runs decide, and writes what it made, in one transaction. An error of decide or of the
+	// database undoes all of it.
+	Batch(ctx context.Context, now time.Time, needs *Needs, decide func(*Unit) error) error
+}
+
+// Effects are what is to be published after the commit.
+type Effects struct {
+	Jobs []Dispatch
+	Done []Done
+}
+
+// Dispatch is a google job to send.
+type Dispatch struct {
+	JobID    string
+	Dispatch int64
+	Body     []byte
+}
+
+// Done wakes whoever waits for an operation.
+type Done struct {
+	Operation, ReplyInbox string
+	Body                  []byte
+}
+
+// DispatchLimit is how many google jobs are out at most: further rows wait for the relay, which feeds creates first.
+const DispatchLimit = 256
+
+// Processor carries out commands.
+type Processor struct {
+	store Store
+	codec Codec
+	clock clock.Clock
+	log   *slog.Logger
+}
+
+// NewProcessor makes a processor.
+func NewProcessor(store Store, codec Codec, now clock.Clock, log *slog.Logger) *Processor {
+	return &Processor{store: store, codec: codec, clock: now, log: log}
+}
+
+// Process carries out a batch in one transaction, or, where the database refuses that, one by one. Each command ends with a
+// Reply or an Err. What to publish is returned; it is committed already.
+func (p *Processor) Process(ctx context.Context, batch []*Command) Effects {
+	effects, err := p.once(ctx, batch)
+	if err == nil {
+		return effects
+	}
+	if len(batch) == 1 {
+		batch[0].Err = err
+		return Effects{}
+	}
+	p.log.WarnContext(ctx, "batch failed, carrying it out one by one", "commands", len(batch), "error", err)
+	var all Effects
+	for _, c := range batch {
+		if ctx.Err() != nil {
+			c.Err = ctx.Err()
+			continue
+		}
+		effects, err := p.once(ctx, []*Command{c})
+		if err != nil {
+			c.Err = err
+			continue
+		}
+		all.Jobs = append(all.Jobs, effects.Jobs...)
+		all.Done = append(all.Done, effects.Done...)
+	}
+	return all
+}
+
+// once carries out a batch in one transaction.
+func (p *Processor) once(ctx context.Context, batch []*Command) (Effects, error) {
+	now := p.clock()
+	needs := new(Needs)
+	for _, c := range batch {
+		c.Reply, c.Replayed, c.Err = nil, false, nil
+		if !c.Outcome {
+			needs.Commands = append(needs.Commands, c.ID)
+		}
+		c.Do.Needs(needs)
+	}
+	var effects Effects
+	err := p.store.Batch(ctx, now, needs, func(u *Unit) error {
+		effects = Effects{}
+		for _, c := range batch {
+			done, err := p.apply(ctx, u, c)
+			if err != nil {
+				return fmt.Errorf("carry out command %s (%s): %w", c.ID, c.Kind, err)
+			}
+			if done != nil {
+				effects.Done = append(effects.Done, *done)
+			}
+		}
+		return p.dispatch(u, &effects)
+	})
+	if err != nil {
+		return Effects{}, err
+	}
+	failpoint.Here("meetings.committed")
+	return effects, nil
+}
+
+// apply carries out one command in the unit. Its error is of ours, not the command's.
+func (p *Processor) apply(ctx context.Context, u *Unit, c *Command) (*Done, error) {
+	if !c.Outcome {
+		if stored, ok := u.Known[c.ID]; ok {
+			return nil, p.repeat(c, stored)
+		}
+	}
+	result, err := p.decide(ctx, u, c)
+	var refusal *fault.Fault
+	if err != nil && !errors.As(err, &refusal) {
+		return nil, err
+	}
+	if c.Reply, err = p.codec.Reply(c, result, asError(refusal)); err != nil {
+		return nil, fmt.Errorf("render the reply: %w", err)
+	}
+	if refusal == nil {
+		if err := p.record(u, c, result); err != nil {
+			return nil, err
+		}
+	}
+	if !c.Outcome {
+		p.remember(u, c, result, refusal)
+	}
+	if refusal != nil || !result.Done {
+		return nil, nil //nolint:nilnil // nobody to wake
+	}
+	m := result.Meeting
+	body, err := p.codec.Done(m)
+	if err != nil {
+		return nil, fmt.Errorf("render the end of operation %s: %w", m.Job.Operation, err)
+	}
+	done := &Done{Operation: m.Job.Operation, ReplyInbox: m.Job.ReplyInbox, Body: body}
+	m.Job.Operation, m.Job.ReplyInbox = "", ""
+	return done, nil
+}
+
+func asError(f *fault.Fault) error {
+	if f == nil {
+		return nil
+	}
+	return f
+}
+
+// decide runs the use case. A panic is an error that undoes the batch: alone, the command then fails by itself.
+func (p *Processor) decide(ctx context.Context, u *Unit, c *Command) (result Result, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.log.ErrorContext(ctx, "command panicked", "kind", c.Kind, "command_id", c.ID, "panic", r, "stack", string(debug.Stack()))
+			err = &PanicError{Value: r}
+		}
+	}()
+	if !c.Deadline.IsZero() && p.clock().After(c.Deadline) {
+		return Result{}, fault.New(fault.Expired, ReasonExpired, "the request came too late and was not carried out")
+	}
+	return c.Do.Apply(u, c)
+}
+
+// ReasonExpired is the reason of a command that arrived past its deadline.
+const ReasonExpired = "DEADLINE_EXCEEDED"
+
+// PanicError is a use case that panicked: no repeat will heal it.
+type PanicError struct{ Value any }
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+func (p *Processor) record(u *Unit, c *Command, result Result) error {
+	for _, fact := range result.UserFacts {
+		row, err := p.codec.UserFact(fact)
+		if err != nil {
+			return fmt.Errorf("render an event: %w", err)
+		}
+		if err := appendEvent(u, c, row); err != nil {
+			return err
+		}
+	}
+	for _, fact := range result.Facts {
+		row, err := p.codec.Fact(fact)
+		if err != nil {
+			return fmt.Errorf("render an event: %w", err)
+		}
+		if err := appendEvent(u, c, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func appendEvent(u *Unit, c *Command, row EventRow) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make an event id: %w", err)
+	}
+	row.ID, row.Traceparent = id, c.Traceparent
+	u.Events = append(u.Events, row)
+	return nil
+}
+
+// repeat answers a command that was carried out before. Another body under the same id is refused and not stored.
+func (p *Processor) repeat(c *Command, stored Stored) error {
+	c.Replayed = true
+	if c.BodyHash != "" && stored.BodyHash != c.BodyHash {
+		reply, err := p.codec.Reply(c, Result{}, fault.New(fault.KeyReused, ReasonKeyReused,
+			"this Idempotency-Key was used with another body; use a new key for a new request"))
+		if err != nil {
+			return fmt.Errorf("render the reply: %w", err)
+		}
+		c.Reply, c.Replayed = reply, false
+		return nil
+	}
+	c.Reply = stored.Reply
+	return nil
+}
+
+// ReasonKeyReused is the reason of an idempotency key that came with another body.
+const ReasonKeyReused = "IDEMPOTENCY_KEY_REUSED"
+
+func (p *Processor) remember(u *Unit, c *Command, result Result, refusal *fault.Fault) {
+	row := CommandRow{ID: c.ID, Kind: c.Kind, BodyHash: c.BodyHash, Principal: c.Principal, RequestID: c.RequestID, RemoteAddr: c.RemoteAddr, Reply: c.Reply}
+	if refusal != nil {
+		row.Refusal = refusal.Reason
+	}
+	if result.Meeting != nil {
+		row.MeetingID = result.Meeting.ID
+	}
+	u.Commands = append(u.Commands, row)
+	u.Known[c.ID] = Stored{BodyHash: c.BodyHash, Reply: c.Reply} // a double in the same batch
+}
+
+// dispatch marks the google jobs that became due as sent, as far as the limit allows, and renders their messages.
+func (p *Processor) dispatch(u *Unit, effects *Effects) error {
+	send := func(m *meeting.Meeting, whole bool) error {
+		if m.Job.State != meeting.JobDue || m.Job.DueAt.After(u.Now) || u.GoogleOut >= DispatchLimit {
+			return nil
+		}
+		u.GoogleOut++
+		dispatch := m.Job.Send(u.Now)
+		body, err := p.codec.Job(m, whole)
+		if err != nil {
+			return fmt.Errorf("render the job of meeting %d: %w", m.ID, err)
+		}
+		effects.Jobs = append(effects.Jobs, Dispatch{JobID: m.Job.ID, Dispatch: dispatch, Body: body})
+		return nil
+	}
+	for _, m := range u.NewMeetings {
+		if err := send(m, true); err != nil {
+			return err
+		}
+	}
+	for _, m := range u.Dirty {
+		_, whole := u.HadGuests[m.ID]
+		if err := send(m, whole); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Module is the use cases. Needs Store, Codec, clock.Clock and *slog.Logger; provides *Processor.
+var Module = fx.Module("meetings/app", fx.Provide(NewProcessor))

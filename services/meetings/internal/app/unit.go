@@ -1,0 +1,171 @@
+package app
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+)
+
+// Needs is what a batch of commands wants loaded and locked before it decides.
+type Needs struct {
+	Commands []uuid.UUID
+	// Meetings are locked and loaded with their google job; those of Guests with their guests as well.
+	Meetings, Guests []meeting.Ref
+	// NewMeetings counts the numbers to take.
+	NewMeetings int
+	// Organizers are addresses that are found or get a number for a new user.
+	Organizers []string
+	// UserIDs, UserEmails and Usernames are of commands about users: locked where they exist.
+	UserIDs    []account.ID
+	UserEmails []string
+	Usernames  []string
+}
+
+// Stored is a command that was carried out before.
+type Stored struct {
+	BodyHash string
+	Reply    []byte
+}
+
+// Unit is the working set of one batch: what was loaded, and what the batch made of it. The store fills and then writes it.
+type Unit struct {
+	Now time.Time
+
+	// Known are the commands carried out before.
+	Known map[uuid.UUID]Stored
+	// GoogleOut counts the google jobs that are out, up to the dispatch limit.
+	GoogleOut int
+
+	// Meetings holds what was loaded and what was made, by number; UIDs finds the number of what was loaded.
+	Meetings map[meeting.ID]*meeting.Meeting
+	UIDs     map[string]meeting.ID
+	// HadGuests are the guests of a loaded meeting as they were; absent where they were not asked for.
+	HadGuests map[meeting.ID][]string
+	// MeetingIDs and UserIDs are numbers to give out.
+	MeetingIDs []int64
+	UserIDs    []int64
+	// Organizers is by account.EmailKey; Users by number, also found by UserByEmail.
+	Organizers  map[string]*account.User
+	Users       map[account.ID]*account.User
+	TakenNames  map[string]struct{}
+	NewUsers    []*account.User
+	DirtyUsers  map[account.ID]struct{}
+	NewMeetings []*meeting.Meeting
+	// Dirty are loaded meetings that a command worked on, in the order of work.
+	Dirty    []*meeting.Meeting
+	dirtySet map[meeting.ID]struct{}
+
+	Events   []EventRow
+	Commands []CommandRow
+}
+
+// EventRow is a fact to append to the log.
+type EventRow struct {
+	ID            uuid.UUID
+	Type, Subject string
+	MeetingID     meeting.ID
+	Body          string
+	Traceparent   string
+}
+
+// CommandRow is a command that was carried out or refused, with its answer.
+type CommandRow struct {
+	ID                                        uuid.UUID
+	Kind, BodyHash                            string
+	Principal, RequestID, RemoteAddr, Refusal string
+	Reply                                     []byte
+	MeetingID                                 meeting.ID
+}
+
+// NewUnit makes an empty working set.
+func NewUnit(now time.Time) *Unit {
+	return &Unit{
+		Now: now, Known: map[uuid.UUID]Stored{}, Meetings: map[meeting.ID]*meeting.Meeting{}, UIDs: map[string]meeting.ID{},
+		HadGuests: map[meeting.ID][]string{}, Organizers: map[string]*account.User{}, Users: map[account.ID]*account.User{},
+		TakenNames: map[string]struct{}{}, DirtyUsers: map[account.ID]struct{}{}, dirtySet: map[meeting.ID]struct{}{},
+	}
+}
+
+// Meeting finds a loaded meeting to work on. [meeting.ErrNotFound] when there is none.
+func (u *Unit) Meeting(ref meeting.Ref) (*meeting.Meeting, error) {
+	id := ref.ID
+	if ref.UID != "" {
+		id = u.UIDs[ref.UID]
+	}
+	m, ok := u.Meetings[id]
+	if !ok || id == 0 {
+		return nil, meeting.ErrNotFound
+	}
+	return m, nil
+}
+
+// Touch marks a loaded meeting as worked on: the store writes it and its job.
+func (u *Unit) Touch(m *meeting.Meeting) {
+	if _, done := u.dirtySet[m.ID]; done {
+		return
+	}
+	u.dirtySet[m.ID] = struct{}{}
+	u.Dirty = append(u.Dirty, m)
+}
+
+// Organizer finds the user of an address or makes one.
+func (u *Unit) Organizer(email string) (*account.User, error) {
+	key := account.EmailKey(email)
+	if user, ok := u.Organizers[key]; ok {
+		return user, nil
+	}
+	id, err := u.takeUserID()
+	if err != nil {
+		return nil, err
+	}
+	user := account.NewOrganizer(id, email, u.nameTaken, u.Now)
+	u.addUser(user)
+	return user, nil
+}
+
+func (u *Unit) nameTaken(name string) bool {
+	_, taken := u.TakenNames[name]
+	return taken
+}
+
+func (u *Unit) addUser(user *account.User) {
+	u.Organizers[account.EmailKey(user.Email)] = user
+	u.Users[user.ID] = user
+	u.TakenNames[user.Username] = struct{}{}
+	u.NewUsers = append(u.NewUsers, user)
+}
+
+// UserByEmail finds a loaded user of this address; nil when there is none.
+func (u *Unit) UserByEmail(email string) *account.User {
+	for _, user := range u.Users {
+		if account.EmailKey(user.Email) == account.EmailKey(email) {
+			return user
+		}
+	}
+	return nil
+}
+
+// errNumbers says that more was made than [Needs] announced: a fault of ours.
+var errNumbers = fault.New(fault.Internal, "NUMBERS", "the batch ran out of numbers")
+
+func (u *Unit) takeUserID() (account.ID, error) {
+	if len(u.UserIDs) == 0 {
+		return 0, errNumbers
+	}
+	id := u.UserIDs[0]
+	u.UserIDs = u.UserIDs[1:]
+	return account.ID(id), nil
+}
+
+func (u *Unit) takeMeetingID() (meeting.ID, error) {
+	if len(u.MeetingIDs) == 0 {
+		return 0, errNumbers
+	}
+	id := u.MeetingIDs[0]
+	u.MeetingIDs = u.MeetingIDs[1:]
+	return meeting.ID(id), nil
+}

@@ -1,0 +1,32 @@
+package app
+
+import "github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+
+// UpdateMeeting changes a meeting.
+type UpdateMeeting struct {
+	Ref   meeting.Ref
+	Etag  string
+	Patch meeting.Patch
+}
+
+// Needs the meeting with its guests.
+func (c *UpdateMeeting) Needs(n *Needs) {
+	n.Meetings, n.Guests = append(n.Meetings, c.Ref), append(n.Guests, c.Ref)
+}
+
+// Apply refuses with [meeting.ErrNotFound], [fault.VersionMismatch], [fault.Conflict] and [fault.Invalid].
+func (c *UpdateMeeting) Apply(u *Unit, _ *Command) (Result, error) {
+	m, err := u.Meeting(c.Ref)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := m.CheckEtag(c.Etag); err != nil {
+		return Result{}, err
+	}
+	facts, err := m.Update(c.Patch, u.Now)
+	if err != nil {
+		return Result{}, err
+	}
+	u.Touch(m)
+	return Result{Meeting: m, Facts: facts}, nil
+}

@@ -1,0 +1,174 @@
+package meeting
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
+)
+
+// Etag is the version as an HTTP entity tag, quotes included.
+func (m *Meeting) Etag() string { return strconv.Quote(strconv.FormatInt(m.Version, 10)) }
+
+// Patch changes the fields that are set; a pointer to the zero time clears a time.
+type Patch struct {
+	Status               *Status
+	Start, End           *time.Time
+	Summary, Description *string
+	AddGuests            []string
+	RemoveGuests         []string
+}
+
+// Update applies a patch at now and returns the facts to publish. A change out of CANCELLED is [fault.Conflict]; a wrong value
+// is [fault.Invalid]; then nothing is changed. A patch that changes nothing raises no version and states nothing, but makes
+// Google try again where it had failed.
+func (m *Meeting) Update(p Patch, now time.Time) ([]Event, error) {
+	if err := m.checkPatch(p); err != nil {
+		return nil, err
+	}
+	if p.Status != nil && *p.Status == Cancelled {
+		return m.Cancel(now), nil
+	}
+	var events []Event
+	google := false
+	previousStart, previousEnd := m.Start, m.End
+	if p.Start != nil {
+		m.Start = *p.Start
+	}
+	if p.End != nil {
+		m.End = *p.End
+	}
+	if !m.Start.Equal(previousStart) || !m.End.Equal(previousEnd) {
+		google = true
+		events = append(events, RescheduledEvent{fact{m}, previousStart, previousEnd})
+	}
+	if fields := m.setTexts(p); len(fields) > 0 {
+		google = true
+		events = append(events, UpdatedEvent{fact{m}, fields})
+	}
+	if p.Status != nil && *p.Status != m.Status {
+		events = append(events, StatusChangedEvent{fact{m}, m.Status})
+		m.Status = *p.Status
+	}
+	switch {
+	case len(events) > 0:
+		m.changed(now, google || m.GoogleSync == SyncFailed)
+	case m.GoogleSync == SyncFailed:
+		m.changed(now, true)
+	}
+	m.retryProvisioning()
+	return events, nil
+}
+
+func (m *Meeting) setTexts(p Patch) []string {
+	var fields []string
+	if p.Summary != nil && *p.Summary != m.Summary {
+		m.Summary = *p.Summary
+		fields = append(fields, "summary")
+	}
+	if p.Description != nil && *p.Description != m.Description {
+		m.Description = *p.Description
+		fields = append(fields, "description")
+	}
+	before := len(m.Guests)
+	guests := slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool {
+		return slices.ContainsFunc(p.RemoveGuests, func(r string) bool { return strings.EqualFold(r, g) })
+	})
+	removed := before - len(guests)
+	added := 0
+	for _, g := range p.AddGuests {
+		if !slices.ContainsFunc(guests, func(have string) bool { return strings.EqualFold(have, g) }) {
+			guests = append(guests, g)
+			added++
+		}
+	}
+	if removed+added > 0 {
+		m.Guests = guests
+		m.countParticipants()
+		fields = append(fields, "invited_emails")
+	}
+	return fields
+}
+
+func (m *Meeting) checkPatch(p Patch) error {
+	var fields []fault.Field
+	bad := func(path, reason, text string) {
+		fields = append(fields, fault.Field{Path: path, Reason: reason, Text: text})
+	}
+	if m.Status == Cancelled && p.Status != nil && !slices.Contains(nextStatus[m.Status], *p.Status) {
+		return fault.New(fault.Conflict, ReasonCancelled, "a cancelled meeting can't become %s", *p.Status).
+			WithFields(fault.Field{Path: "status", Reason: ReasonCancelled, Text: "a cancelled meeting stays cancelled"}).
+			WithMeta("from", m.Status.String()).WithMeta("to", p.Status.String())
+	}
+	start, end := m.Start, m.End
+	if p.Start != nil {
+		start = *p.Start
+	}
+	if p.End != nil {
+		end = *p.End
+	}
+	if (p.Start != nil || p.End != nil) && !start.IsZero() && !end.IsZero() && !end.After(start) {
+		bad("scheduled_end", ReasonEndBeforeStart, "must be after scheduled_start")
+	}
+	checkTimes(bad, start, end)
+	if p.Summary != nil {
+		checkText(bad, "summary", *p.Summary, maxSummary)
+	}
+	if p.Description != nil {
+		checkText(bad, "description", *p.Description, maxDescription)
+	}
+	if slices.ContainsFunc(p.AddGuests, func(g string) bool { return !emailLike(g) }) {
+		bad("add_invited_emails", "EMAIL", "each must be an email address")
+	}
+	if len(m.Guests)+len(p.AddGuests) > MaxGuests {
+		bad("add_invited_emails", "COUNT", "a meeting holds at most 200 guests")
+	}
+	if len(fields) > 0 {
+		return fault.InvalidFields(fields...)
+	}
+	if m.Status == Cancelled && (p.Start != nil || p.End != nil || p.Summary != nil || p.Description != nil || len(p.AddGuests)+len(p.RemoveGuests) > 0) {
+		return fault.New(fault.Conflict, ReasonCancelled, "a cancelled meeting can't be changed").
+			WithFields(fault.Field{Path: "status", Reason: ReasonCancelled, Text: "a cancelled meeting stays cancelled"})
+	}
+	return nil
+}
+
+// Cancel calls the meeting off at now. Cancelling twice states nothing new, but makes Google try again where it had failed.
+func (m *Meeting) Cancel(now time.Time) []Event {
+	if m.Status == Cancelled {
+		if m.GoogleSync == SyncFailed {
+			m.changed(now, true)
+		}
+		return nil
+	}
+	m.Status = Cancelled
+	if m.Recording == Expected {
+		m.Recording = NotExpected
+	}
+	m.changed(now, true)
+	return []Event{CancelledEvent{fact{m}}}
+}
+
+// Provision tries Google again after a failure, for a caller who waits for operation. Nothing failed: nothing changes.
+func (m *Meeting) Provision(operation, replyInbox string, now time.Time) error {
+	if m.Status == Cancelled {
+		return fault.New(fault.Conflict, ReasonCancelled, "a cancelled meeting has no link to make")
+	}
+	if m.GoogleSync == SyncFailed || m.Provisioning == Failed {
+		m.changed(now, true)
+		m.retryProvisioning()
+	}
+	if m.Provisioning == Pending {
+		m.Job.Operation, m.Job.ReplyInbox = operation, replyInbox
+	}
+	return nil
+}
+
+// retryProvisioning turns a failed provisioning that is wanted again into a pending one.
+func (m *Meeting) retryProvisioning() {
+	if m.Provisioning == Failed && m.GoogleSync == SyncPending && m.Status != Cancelled {
+		m.Provisioning = Pending
+	}
+}

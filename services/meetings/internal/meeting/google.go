@@ -1,0 +1,229 @@
+package meeting
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// JobState is where the row that makes Google agree stands. The zero value is invalid.
+type JobState uint8
+
+// The job states.
+const (
+	// JobDue: to be sent at its due time.
+	JobDue JobState = iota + 1
+	// JobOut: sent, no outcome yet.
+	JobOut
+	// JobDone: Google agrees.
+	JobDone
+	// JobFailed: Google refused for good; a change or a person makes it due again.
+	JobFailed
+)
+
+var jobNames = map[JobState]string{JobDue: "due", JobOut: "out", JobDone: "done", JobFailed: "failed"}
+
+func (s JobState) String() string { return name(jobNames, s) }
+
+// ParseJobState is the inverse of String.
+func ParseJobState(s string) (JobState, error) { return parse(jobNames, "job state", s) }
+
+// Job is the one row that makes Google agree with a meeting: a wish, never run twice at once.
+type Job struct {
+	ID    string
+	State JobState
+	DueAt time.Time
+	// Dispatch counts how often it was sent.
+	Dispatch       int64
+	DispatchedAt   time.Time
+	FailedAttempts int
+	// Operation is the create or the retry that waits for it, ReplyInbox where its caller listens; empty when nobody does.
+	Operation, ReplyInbox string
+	History               []Attempt
+	CreatedAt, EndedAt    time.Time
+}
+
+// Attempt is one that failed.
+type Attempt struct {
+	At      time.Time `json:"at"`
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+}
+
+const (
+	// keptAttempts bounds the history of a row.
+	keptAttempts = 20
+	// giveUpAfter is how long a row whose attempts all failed is tried again.
+	giveUpAfter = 72 * time.Hour
+	// ReasonGaveUp is the code of a failure after giveUpAfter.
+	ReasonGaveUp = "GAVE_UP"
+	// ReasonCancelledBeforeLink is the code of a meeting that was cancelled before Google had made its link.
+	ReasonCancelledBeforeLink = "CANCELLED_BEFORE_LINK"
+)
+
+// want makes the row due at now. A row that is out stays out: its outcome finds that more is wanted.
+func (j *Job) want(now time.Time) {
+	if j.State != JobOut {
+		j.State, j.DueAt, j.EndedAt = JobDue, now, time.Time{}
+	}
+	j.FailedAttempts = 0
+	if len(j.History) > 0 { // the 72 hours begin anew
+		j.History = nil
+	}
+}
+
+// Send marks the row as sent at now and returns the number of this dispatch.
+func (j *Job) Send(now time.Time) int64 {
+	j.State, j.DispatchedAt = JobOut, now
+	j.Dispatch++
+	return j.Dispatch
+}
+
+// WantedStart is when Google's copy starts: where the client gave no time, an hour after the create, as the original did.
+func (m *Meeting) WantedStart() time.Time {
+	if m.Start.IsZero() {
+		if !m.End.IsZero() && !m.End.After(m.CreatedAt.Add(time.Hour)) {
+			return m.End.Add(-time.Hour)
+		}
+		return m.CreatedAt.Add(time.Hour)
+	}
+	return m.Start
+}
+
+// WantedEnd is when Google's copy ends: where the client gave none, an hour after the start.
+func (m *Meeting) WantedEnd() time.Time {
+	if m.End.IsZero() {
+		return m.WantedStart().Add(time.Hour)
+	}
+	return m.End
+}
+
+// WantedGuests are the guests without the organizer.
+func (m *Meeting) WantedGuests() []string {
+	return slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool { return strings.EqualFold(g, m.OrganizerEmail) })
+}
+
+// WantedAbsent: Google should have no event.
+func (m *Meeting) WantedAbsent() bool { return m.Status == Cancelled }
+
+// Outcome is what the scheduler reports of one dispatch.
+type Outcome struct {
+	Dispatch int64
+	// Version is the wish's version that was worked on.
+	Version int64
+	// Google is all that was learnt; nil when nothing was.
+	Google     *GoogleCopy
+	Generation int64
+	Complete   bool
+	// Failure is nil on success.
+	Failure *OutcomeFailure
+}
+
+// OutcomeFailure says why a step failed.
+type OutcomeFailure struct {
+	Permanent     bool
+	Code, Message string
+	RetryAt       time.Time
+}
+
+// Synced takes an outcome at now. What Google returned is kept whatever the meeting has become; an outcome of an older
+// dispatch, or one that came before, changes nothing else. done tells that the operation that waited is over.
+func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
+	before := *m
+	m.learn(o)
+	if m.Job.State != JobOut || o.Dispatch != m.Job.Dispatch {
+		return m.settle(&before, nil, now)
+	}
+	m.Job.DispatchedAt = time.Time{}
+	switch {
+	case o.Failure != nil && o.Failure.Permanent, o.Failure != nil && m.triedTooLong(now):
+		events = m.fail(o, now)
+	case o.Failure != nil:
+		m.Job.remember(o.Failure, now)
+		m.Job.State, m.Job.DueAt = JobDue, o.Failure.RetryAt
+		if m.Job.DueAt.Before(now) {
+			m.Job.DueAt = now
+		}
+	case o.Complete && m.WantedVersion <= o.Version:
+		m.Job.State, m.Job.EndedAt = JobDone, now
+		m.Job.FailedAttempts, m.Job.History = 0, nil
+		m.GoogleSync, m.Failure = SyncOK, Failure{}
+		if before.Google.EventVersion > 0 && o.Version > 1 && before.Provisioning == Ready {
+			events = append(events, SyncedEvent{fact{m}, o.Version})
+		}
+	default: // the next step of the same row, or more is wanted by now
+		m.Job.State, m.Job.DueAt, m.Job.FailedAttempts = JobDue, now, 0
+	}
+	return m.settle(&before, events, now)
+}
+
+// learn keeps what Google returned, unless a later dispatch has told more.
+func (m *Meeting) learn(o Outcome) {
+	if o.Generation > m.Generation {
+		m.Generation = o.Generation
+	}
+	g := o.Google
+	if g == nil || g.EventVersion < m.Google.EventVersion || m.Google.Deleted && !g.Deleted {
+		return
+	}
+	if g.SettingsVersion < m.Google.SettingsVersion {
+		g.SettingsVersion, g.AutoRecording, g.AccessType = m.Google.SettingsVersion, m.Google.AutoRecording, m.Google.AccessType
+	}
+	if g.MeetLink == "" { // a link, once there, stays
+		g.MeetLink, g.MeetingCode, g.Simulated = m.Google.MeetLink, m.Google.MeetingCode, m.Google.Simulated
+	}
+	if g.Space == "" {
+		g.Space = m.Google.Space
+	}
+	m.Google = *g
+}
+
+// fail ends the row, unless more is wanted by now than what was refused.
+func (m *Meeting) fail(o Outcome, now time.Time) []Event {
+	m.Job.remember(o.Failure, now)
+	if m.WantedVersion > o.Version && o.Failure.Permanent {
+		m.Job.State, m.Job.DueAt = JobDue, now
+		return nil
+	}
+	m.Job.State, m.Job.EndedAt = JobFailed, now
+	m.GoogleSync = SyncFailed
+	m.Failure = Failure{Code: o.Failure.Code, Message: o.Failure.Message}
+	if !o.Failure.Permanent {
+		m.Failure.Code = ReasonGaveUp
+	}
+	if m.Provisioning == Pending && m.Google.MeetLink == "" {
+		m.Provisioning = Failed
+		return []Event{ProvisionFailedEvent{fact{m}}}
+	}
+	return []Event{SyncFailedEvent{fact{m}}}
+}
+
+func (m *Meeting) triedTooLong(now time.Time) bool {
+	return len(m.Job.History) > 0 && now.Sub(m.Job.History[0].At) > giveUpAfter
+}
+
+func (j *Job) remember(f *OutcomeFailure, now time.Time) {
+	j.FailedAttempts++
+	j.History = append(j.History, Attempt{At: now, Code: f.Code, Message: f.Message})
+	if over := len(j.History) - keptAttempts; over > 0 { // the first is kept: giving up counts from it
+		j.History = slices.Delete(j.History, 1, 1+over)
+	}
+}
+
+// settle turns what was learnt into the meeting's own states, and raises the version when a client would see a difference.
+func (m *Meeting) settle(before *Meeting, events []Event, now time.Time) ([]Event, bool) {
+	switch {
+	case m.Provisioning != Ready && m.Google.MeetLink != "":
+		m.Provisioning = Ready
+		events = append([]Event{ReadyEvent{fact{m}}}, events...)
+	case m.Provisioning == Pending && m.Status == Cancelled && m.Job.State == JobDone:
+		m.Provisioning = Failed
+		m.Failure = Failure{Code: ReasonCancelledBeforeLink, Message: "the meeting was cancelled before Google had made its link"}
+	}
+	if m.Provisioning != before.Provisioning || m.GoogleSync != before.GoogleSync || m.Google.MeetLink != before.Google.MeetLink ||
+		m.Google.EventID != before.Google.EventID || m.Google.Space != before.Google.Space || m.Failure != before.Failure {
+		m.Version++
+		m.UpdatedAt = now
+	}
+	return events, before.Provisioning == Pending && m.Provisioning != Pending
+}

@@ -1,0 +1,41 @@
+package nats
+
+import (
+	"context"
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+)
+
+// queryVersion is the version of the query surface, meet.v1, as NATS shows it.
+const queryVersion = "1.0.0"
+
+// Module answers commands and queries, and relays events and due jobs. Needs *bus.Bus, app's processor, reads and outbox,
+// clock.Clock, clock.Alarm and *slog.Logger; provides app.Codec, runs consumers.
+var Module = fx.Module("meetings/nats",
+	fx.Provide(func() Codec { return Codec{} }, func(c Codec) app.Codec { return c }),
+	fx.Provide(NewCommands, NewQueries, NewRelay, fx.Private),
+	fx.Invoke(func(lc fx.Lifecycle, q *Queries, b *bus.Bus, log *slog.Logger) {
+		var stop func(context.Context) error
+		lc.Append(fx.Hook{
+			OnStart: func(context.Context) error {
+				s, err := q.Serve(b, queryVersion, log)
+				if s != nil {
+					stop = s.Stop
+				}
+				return err
+			},
+			OnStop: func(ctx context.Context) error { return stop(ctx) },
+		})
+	}),
+	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, r *Relay) {
+		lifecycle.Go(lc, sd, log, "relay", r.Run)
+	}),
+	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, c *Commands) {
+		lifecycle.Go(lc, sd, log, "commands", c.Run)
+	}),
+)

@@ -1,0 +1,364 @@
+package nats
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/google/uuid"
+
+	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+)
+
+const (
+	// sideBySide bounds the queries answered at once.
+	sideBySide = 64
+	// hashesAtOnce bounds password checks: each takes 64 MiB and a core for tens of milliseconds.
+	hashesAtOnce = 2
+	// The most rows of a page, and how many when the caller did not say.
+	maxPage     = 1000
+	meetingPage = 100
+)
+
+// Queries answers reads.
+type Queries struct {
+	reads  app.Reads
+	hashes chan struct{}
+}
+
+// NewQueries makes the answerer.
+func NewQueries(reads app.Reads) *Queries {
+	return &Queries{reads: reads, hashes: make(chan struct{}, hashesAtOnce)}
+}
+
+// Serve answers until the returned service is stopped.
+func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Queries, error) {
+	s, err := bus.ServeQueries(b, version, sideBySide, log)
+	if err != nil {
+		return nil, err
+	}
+	return s, errors.Join(
+		bus.Answer(s, subject.GetMeeting, q.getMeeting),
+		bus.Answer(s, subject.LookupMeeting, q.lookupMeeting),
+		bus.Answer(s, subject.ListMeetings, q.listMeetings),
+		bus.Answer(s, subject.ListParticipants, q.listParticipants),
+		bus.Answer(s, subject.GetParticipant, q.getParticipant),
+		bus.Answer(s, subject.ListRecordings, q.listRecordings),
+		bus.Answer(s, subject.GetRecording, q.getRecording),
+		bus.Answer(s, subject.ListEvents, q.listEvents),
+		bus.Answer(s, subject.GetOperation, q.getOperation),
+		bus.Answer(s, subject.GetUser, q.getUser),
+		bus.Answer(s, subject.ListUsers, q.listUsers),
+		bus.Answer(s, subject.GetUserStats, q.getUserStats),
+		bus.Answer(s, subject.VerifyPassword, q.verifyPassword),
+		bus.Answer(s, subject.CheckHealth, q.checkHealth),
+		bus.Answer(s, subject.GetMeetingWish, q.getMeetingWish),
+	)
+}
+
+func (q *Queries) getMeeting(ctx context.Context, req *meetv1.GetMeetingRequest) (*meetv1.Meeting, error) {
+	ref, err := meeting.ParseRef(req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	d, err := q.reads.MeetingDetail(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return encodeDetail(d), nil
+}
+
+func (q *Queries) lookupMeeting(ctx context.Context, req *meetv1.LookupMeetingRequest) (*meetv1.Meeting, error) {
+	var by app.Lookup
+	switch r := req.GetBy().(type) {
+	case *meetv1.LookupMeetingRequest_ExternalReference:
+		by.ExternalReference = r.ExternalReference
+	case *meetv1.LookupMeetingRequest_GoogleEventId:
+		by.GoogleEventID = r.GoogleEventId
+	case *meetv1.LookupMeetingRequest_MeetingCode:
+		by.MeetingCode = strings.ToLower(r.MeetingCode) // Meet does not tell cases apart
+	case *meetv1.LookupMeetingRequest_MeetLink:
+		by.MeetingCode = strings.ToLower(r.MeetLink[strings.LastIndexByte(r.MeetLink, '/')+1:])
+	}
+	if by == (app.Lookup{}) {
+		return nil, meeting.ErrNotFound
+	}
+	d, err := q.reads.LookupMeeting(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	return encodeDetail(d), nil
+}
+
+func encodeDetail(d *app.MeetingDetail) *meetv1.Meeting {
+	m := encodeMeeting(d.Meeting)
+	m.Organizer = encodeUser(d.Organizer)
+	m.Participants = make([]*meetv1.Participant, 0, len(d.Participants))
+	for i := range d.Participants {
+		m.Participants = append(m.Participants, encodeParticipant(&d.Participants[i]))
+	}
+	if d.Recording != nil {
+		m.Recording = encodeRecording(d.Recording)
+	}
+	return m
+}
+
+func encodeParticipant(p *app.Participant) *meetv1.Participant {
+	role := meetv1.ParticipantRole_PARTICIPANT_ROLE_GUEST
+	if p.Organizer {
+		role = meetv1.ParticipantRole_PARTICIPANT_ROLE_ORGANIZER
+	}
+	return &meetv1.Participant{
+		Id: p.ID, MeetingId: int64(p.MeetingID), Email: p.Email, Role: role, ResponseStatus: p.ResponseStatus,
+		JoinedAt: stamp(p.JoinedAt), LeftAt: stamp(p.LeftAt), CreatedAt: stamp(p.CreatedAt),
+	}
+}
+
+func encodeRecording(r *app.Recording) *meetv1.Recording {
+	return &meetv1.Recording{
+		Id: r.ID, MeetingId: int64(r.MeetingID), DriveFileId: r.DriveFileID, DriveFileUrl: r.DriveFileURL, DurationSeconds: r.DurationSeconds,
+		State: recordingOut[r.State], StartedAt: stamp(r.StartedAt), EndedAt: stamp(r.EndedAt), AvailableAt: stamp(r.AvailableAt),
+		CreatedAt: stamp(r.CreatedAt), ExportUri: r.ExportURI, Sha256: r.SHA256, SizeBytes: r.SizeBytes,
+	}
+}
+
+// page reads a size and a token; a token is opaque to clients and names the last row of the page before.
+func page(size, byDefault int32, token string) (app.Page, error) {
+	if size < 0 || size > maxPage {
+		return app.Page{}, fault.InvalidField("page_size", "RANGE", "must be from 1 to 1000")
+	}
+	if size == 0 {
+		size = byDefault
+	}
+	p := app.Page{Limit: int(size)}
+	if token == "" {
+		return p, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	if err == nil {
+		after, isOurs := strings.CutPrefix(string(text), "after:")
+		p.After, err = strconv.ParseInt(after, 10, 64)
+		if !isOurs || p.After <= 0 {
+			err = strconv.ErrSyntax
+		}
+	}
+	if err != nil {
+		return app.Page{}, fault.InvalidField("page_token", "TOKEN", "is not a token of this list; begin without one")
+	}
+	return p, nil
+}
+
+func token(after int64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte("after:" + strconv.FormatInt(after, 10)))
+}
+
+// cut takes the row that was read beyond the page, which tells that there is a next one.
+func cut[Row any](rows []Row, limit int, id func(*Row) int64) ([]Row, string) {
+	if len(rows) <= limit {
+		return rows, ""
+	}
+	rows = rows[:limit]
+	return rows, token(id(&rows[limit-1]))
+}
+
+func (q *Queries) listMeetings(ctx context.Context, req *meetv1.ListMeetingsRequest) (*meetv1.ListMeetingsResponse, error) {
+	p, err := page(req.GetPageSize(), meetingPage, req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	f := app.MeetingFilter{
+		Page: app.Page{After: p.After, Limit: p.Limit + 1}, OrganizerID: req.GetOrganizerId(), Status: in(statusOut, req.GetStatus()),
+		StartFrom: moment(req.GetScheduledStartFrom()), StartTo: moment(req.GetScheduledStartTo()), ExternalReference: req.GetExternalReference(),
+		InvitedEmail: req.GetInvitedEmail(), Recording: in(recordingOut, req.GetRecordingState()),
+	}
+	rows, err := q.reads.ListMeetings(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	resp := new(meetv1.ListMeetingsResponse)
+	rows, resp.NextPageToken = cut(rows, p.Limit, func(r *app.MeetingRow) int64 { return int64(r.ID) })
+	resp.Meetings = make([]*meetv1.MeetingSummary, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		resp.Meetings = append(resp.Meetings, &meetv1.MeetingSummary{
+			Id: int64(r.ID), Uid: r.UID, GoogleEventId: r.GoogleEventID, MeetLink: r.MeetLink, OrganizerName: r.OrganizerName,
+			ScheduledStart: stamp(r.Start), Status: statusOut[r.Status], CreatedAt: stamp(r.CreatedAt),
+		})
+	}
+	return resp, nil
+}
+
+func (q *Queries) listParticipants(ctx context.Context, req *meetv1.ListParticipantsRequest) (*meetv1.ListParticipantsResponse, error) {
+	p, err := page(req.GetPageSize(), maxPage, req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.reads.ListParticipants(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	resp := new(meetv1.ListParticipantsResponse)
+	rows, resp.NextPageToken = cut(rows, p.Limit, func(r *app.Participant) int64 { return r.ID })
+	for i := range rows {
+		resp.Participants = append(resp.Participants, encodeParticipant(&rows[i]))
+	}
+	return resp, nil
+}
+
+func (q *Queries) getParticipant(ctx context.Context, req *meetv1.GetParticipantRequest) (*meetv1.Participant, error) {
+	p, err := q.reads.Participant(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return encodeParticipant(p), nil
+}
+
+func (q *Queries) listRecordings(ctx context.Context, req *meetv1.ListRecordingsRequest) (*meetv1.ListRecordingsResponse, error) {
+	p, err := page(req.GetPageSize(), maxPage, req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.reads.ListRecordings(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	resp := new(meetv1.ListRecordingsResponse)
+	rows, resp.NextPageToken = cut(rows, p.Limit, func(r *app.Recording) int64 { return r.ID })
+	for i := range rows {
+		resp.Recordings = append(resp.Recordings, encodeRecording(&rows[i]))
+	}
+	return resp, nil
+}
+
+func (q *Queries) getRecording(ctx context.Context, req *meetv1.GetRecordingRequest) (*meetv1.Recording, error) {
+	r, err := q.reads.Recording(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return encodeRecording(r), nil
+}
+
+func (q *Queries) listEvents(ctx context.Context, req *meetv1.ListEventsRequest) (*meetv1.ListEventsResponse, error) {
+	p, err := page(req.GetPageSize(), meetingPage, "")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.reads.ListEvents(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: req.GetAfterSequence(), Limit: p.Limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	resp := new(meetv1.ListEventsResponse)
+	if len(rows) > p.Limit {
+		rows = rows[:p.Limit]
+		resp.NextAfterSequence = rows[p.Limit-1].Seq
+	}
+	for i := range rows {
+		e := &rows[i]
+		resp.Events = append(resp.Events, &meetv1.LoggedEvent{
+			Id: e.ID.String(), Sequence: e.Seq, Type: e.Type, Subject: e.Subject, Time: stamp(e.OccurredAt), DataJson: e.Body, MeetingId: int64(e.MeetingID),
+		})
+	}
+	return resp, nil
+}
+
+func (q *Queries) getOperation(ctx context.Context, req *meetv1.GetOperationRequest) (*meetv1.Operation, error) {
+	id, err := uuid.Parse(req.GetId())
+	if err != nil {
+		return nil, fault.New(fault.NotFound, "OPERATION_NOT_FOUND", "no such operation; they are kept for 24 hours")
+	}
+	op, err := q.reads.Operation(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &meetv1.Operation{
+		Id: op.ID, Done: op.Provisioning != meeting.Pending, MeetingId: int64(op.MeetingID), Status: statusOut[op.Status], Provisioning: provisioningOut[op.Provisioning],
+	}
+	if op.Provisioning == meeting.Failed {
+		out.Error = encodeFailure(op.Failure)
+	}
+	return out, nil
+}
+
+func (q *Queries) getUser(ctx context.Context, req *meetv1.GetUserRequest) (*meetv1.User, error) {
+	u, err := q.reads.User(ctx, account.ID(req.GetId()), req.GetIncludeInactive())
+	if err != nil {
+		return nil, err
+	}
+	return encodeUser(u), nil
+}
+
+func (q *Queries) listUsers(ctx context.Context, req *meetv1.ListUsersRequest) (*meetv1.ListUsersResponse, error) {
+	p, err := page(req.GetPageSize(), maxPage, req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.reads.ListUsers(ctx, app.UserFilter{
+		Page: app.Page{After: p.After, Limit: p.Limit + 1}, Role: in(roleOut, req.GetRole()), EmailPart: req.GetEmailContains(),
+		UsernamePart: req.GetUsernameContains(), Inactive: req.GetIncludeInactive(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := new(meetv1.ListUsersResponse)
+	rows, resp.NextPageToken = cut(rows, p.Limit, func(r *account.User) int64 { return int64(r.ID) })
+	for i := range rows {
+		resp.Users = append(resp.Users, encodeUser(&rows[i]))
+	}
+	return resp, nil
+}
+
+func (q *Queries) getUserStats(ctx context.Context, _ *meetv1.GetUserStatsRequest) (*meetv1.UserStats, error) {
+	s, err := q.reads.UserStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &meetv1.UserStats{
+		TotalUsers: s.Total, ActiveUsers: s.Active, InactiveUsers: s.Total - s.Active, Admins: s.Admins, Services: s.Services, Externals: s.Externals,
+	}, nil
+}
+
+func (q *Queries) verifyPassword(ctx context.Context, req *meetv1.VerifyPasswordRequest) (*meetv1.VerifyPasswordResponse, error) {
+	u, err := q.reads.User(ctx, account.ID(req.GetUserId()), true)
+	if err != nil {
+		return nil, err
+	}
+	if u.PasswordHash == "" {
+		return &meetv1.VerifyPasswordResponse{}, nil
+	}
+	select {
+	case q.hashes <- struct{}{}:
+		defer func() { <-q.hashes }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	ok, err := argon2id.ComparePasswordAndHash(req.GetPassword(), u.PasswordHash)
+	if err != nil {
+		return nil, errors.New("the stored password hash does not decode") // the library's text may hold the hash
+	}
+	return &meetv1.VerifyPasswordResponse{Ok: ok}, nil
+}
+
+func (q *Queries) checkHealth(ctx context.Context, _ *meetv1.CheckHealthRequest) (*meetv1.CheckHealthResponse, error) {
+	return &meetv1.CheckHealthResponse{Database: q.reads.Ping(ctx) == nil}, nil
+}
+
+func (q *Queries) getMeetingWish(ctx context.Context, req *meetv1.GetMeetingWishRequest) (*meetv1.GetMeetingWishResponse, error) {
+	found, err := q.reads.Wishes(ctx, []meeting.ID{meeting.ID(req.GetMeetingId())})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, meeting.ErrNotFound
+	}
+	return &meetv1.GetMeetingWishResponse{Wish: encodeWish(found[0]), Dispatch: found[0].Job.Dispatch}, nil
+}

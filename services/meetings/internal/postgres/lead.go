@@ -1,0 +1,213 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/postgres/db"
+)
+
+// relayLock is the advisory lock of the active relay.
+const relayLock = 0x6d656574_00000002
+
+// lead is a connection of its own that holds the relay's lock: when it is lost, the lock is gone and so are its writes.
+type lead struct {
+	store *Store
+	conn  *pgx.Conn
+	q     *db.Queries
+}
+
+// Lead is [app.Outbox].
+func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
+	c, err := pgx.ParseConfig(s.config.URL())
+	if err != nil {
+		return nil, fmt.Errorf("database settings: %w", err)
+	}
+	for name, v := range map[string]string{
+		"application_name": "meetings relay", "TimeZone": "UTC", "jit": "off", "plan_cache_mode": "force_custom_plan",
+		// A leader whose machine is gone must not hold the lock for hours.
+		"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2", "statement_timeout": "30s",
+	} {
+		c.RuntimeParams[name] = v
+	}
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("connect the relay: %w", err)
+	}
+	conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+	l := &lead{store: s, conn: conn, q: db.New(conn)}
+	leads, err := l.q.TryLead(ctx, relayLock)
+	if err == nil && !leads {
+		err = app.ErrFollower
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close(ctx))
+	}
+	return l, nil
+}
+
+func (l *lead) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // the lock must go also when ctx has ended
+	defer cancel()
+	return l.conn.Close(ctx)
+}
+
+func (l *lead) State(ctx context.Context) (app.RelayState, error) {
+	r, err := l.q.GetRelay(ctx)
+	if err != nil {
+		return app.RelayState{}, fmt.Errorf("read the relay's state: %w", err)
+	}
+	return app.RelayState{
+		LastSeq: r.LastSeq, PublishedSeq: r.PublishedSeq, EventsCreated: value(r.EventsCreated), JobsCreated: value(r.JobsCreated),
+		EventsLastSeq: uint64(r.EventsLastSeq), //nolint:gosec // never negative
+	}, nil
+}
+
+func (l *lead) NumberEvents(ctx context.Context, limit int) ([]app.LoggedEvent, error) {
+	rows, err := l.q.NumberEvents(ctx, int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("number events: %w", err)
+	}
+	out := make([]app.LoggedEvent, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, loggedEvent(r.ID, r.Seq, r.Type, r.Subject, r.OccurredAt, r.Body, r.Traceparent))
+	}
+	slices.SortFunc(out, func(a, b app.LoggedEvent) int { return cmp.Compare(a.Seq, b.Seq) }) // RETURNING has no order
+	return out, nil
+}
+
+func loggedEvent(id uuid.UUID, seq *int64, kind, subject string, at time.Time, body, traceparent string) app.LoggedEvent {
+	e := app.LoggedEvent{OccurredAt: at.UTC(), EventRow: app.EventRow{ID: id, Type: kind, Subject: subject, Body: body, Traceparent: traceparent}}
+	if seq != nil {
+		e.Seq = *seq
+	}
+	return e
+}
+
+func (l *lead) EventsAfter(ctx context.Context, seq int64, limit int) ([]app.LoggedEvent, error) {
+	rows, err := l.q.EventsAfter(ctx, db.EventsAfterParams{After: seq, RowLimit: int64(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("read numbered events: %w", err)
+	}
+	out := make([]app.LoggedEvent, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, loggedEvent(r.ID, r.Seq, r.Type, r.Subject, r.OccurredAt, r.Body, r.Traceparent))
+	}
+	return out, nil
+}
+
+func (l *lead) FirstSequenceSince(ctx context.Context, since time.Time) (int64, error) {
+	seq, err := l.q.FirstSequenceSince(ctx, since)
+	if err != nil {
+		return 0, fmt.Errorf("find the first event since %s: %w", since, err)
+	}
+	return seq, nil
+}
+
+func (l *lead) MarkPublished(ctx context.Context, seq int64, streamSeq uint64) error {
+	err := l.q.MarkPublished(ctx, db.MarkPublishedParams{PublishedSeq: seq, EventsLastSeq: int64(streamSeq)}) //nolint:gosec // far below 2^63
+	if err != nil {
+		return fmt.Errorf("mark events as published: %w", err)
+	}
+	return nil
+}
+
+func (l *lead) MarkStreams(ctx context.Context, s app.RelayState) error {
+	err := l.q.MarkStreams(ctx, db.MarkStreamsParams{
+		PublishedSeq: s.PublishedSeq, EventsCreated: &s.EventsCreated, JobsCreated: &s.JobsCreated, EventsLastSeq: int64(s.EventsLastSeq), //nolint:gosec // far below 2^63
+	})
+	if err != nil {
+		return fmt.Errorf("mark the streams: %w", err)
+	}
+	return nil
+}
+
+func (l *lead) SendDue(ctx context.Context, now time.Time, limit int) ([]*meeting.Meeting, bool, error) {
+	out, err := l.q.CountOut(ctx, app.DispatchLimit)
+	if err != nil {
+		return nil, false, fmt.Errorf("count jobs that are out: %w", err)
+	}
+	room := min(int64(limit), app.DispatchLimit-out)
+	if room <= 0 {
+		return nil, true, nil
+	}
+	rows, err := l.q.SendDueJobs(ctx, db.SendDueJobsParams{Now: now, RowLimit: room})
+	if err != nil {
+		return nil, false, fmt.Errorf("send due jobs: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, false, nil
+	}
+	wanted := make([]meeting.ID, 0, len(rows))
+	for i := range rows {
+		wanted = append(wanted, meeting.ID(*rows[i].MeetingID))
+	}
+	meetings, err := l.store.Wishes(ctx, wanted)
+	return meetings, int64(len(rows)) == room, err
+}
+
+func (l *lead) NextDue(ctx context.Context) (time.Time, bool, error) {
+	due, err := l.q.NextDue(ctx)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("find the next due job: %w", err)
+	}
+	if len(due) == 0 {
+		return time.Time{}, false, nil
+	}
+	return due[0].UTC(), true, nil
+}
+
+func (l *lead) OutSince(ctx context.Context, before time.Time) ([]app.JobRef, error) {
+	rows, err := l.q.OutSince(ctx, before)
+	if err != nil {
+		return nil, fmt.Errorf("find jobs without an outcome: %w", err)
+	}
+	refs := make([]app.JobRef, 0, len(rows))
+	for _, r := range rows {
+		refs = append(refs, app.JobRef{ID: r.ID.String(), Dispatch: r.Dispatch})
+	}
+	return refs, nil
+}
+
+func (l *lead) SendAgain(ctx context.Context, jobs []app.JobRef, now time.Time) error {
+	p := db.SendAgainParams{Now: now}
+	for _, j := range jobs {
+		id, err := uuid.Parse(j.ID)
+		if err != nil {
+			return fmt.Errorf("job id: %w", err)
+		}
+		p.Ids = append(p.Ids, id)
+		p.Dispatches = append(p.Dispatches, j.Dispatch)
+	}
+	if err := l.q.SendAgain(ctx, p); err != nil {
+		return fmt.Errorf("make lost jobs due: %w", err)
+	}
+	return nil
+}
+
+func (l *lead) AllOutDue(ctx context.Context, now time.Time) (int64, error) {
+	n, err := l.q.AllOutDue(ctx, now)
+	if err != nil {
+		return 0, fmt.Errorf("make all jobs due: %w", err)
+	}
+	return n, nil
+}
+
+func (l *lead) Sweep(ctx context.Context, now time.Time) (int64, error) {
+	commands, err1 := l.q.DeleteOldCommands(ctx, now.Add(-app.KeepCommands))
+	jobs, err2 := l.q.DeleteDoneJobs(ctx, now.Add(-app.KeepJobs))
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, fmt.Errorf("delete old rows: %w", err)
+	}
+	return commands + jobs, nil
+}

@@ -1,0 +1,67 @@
+-- name: LockGoogleJobs :many
+SELECT j.* FROM jobs j
+WHERE j.class = 'google' AND (j.meeting_id = ANY (@ids::bigint[]) OR j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.uid = ANY (@uids::uuid[])))
+ORDER BY j.meeting_id FOR UPDATE;
+
+-- name: CountOut :one
+-- Bounded: it only has to tell whether the limit is reached.
+SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'out' AND class = 'google' LIMIT @bound::bigint) AS out;
+
+-- name: InsertGoogleJobs :exec
+INSERT INTO jobs (id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, created_at)
+SELECT t.id, 'google', 'sync_meeting', t.meeting_id, t.organizer_id, t.state, 0, t.due_at, t.dispatch,
+    NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), 0, t.operation, t.reply_inbox, t.due_at
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@meeting_ids::bigint[]) AS meeting_id,
+             unnest(@organizer_ids::bigint[]) AS organizer_id, unnest(@states::text[]) AS state,
+             unnest(@due_ats::timestamptz[]) AS due_at, unnest(@dispatches::bigint[]) AS dispatch,
+             unnest(@dispatched_ats::timestamptz[]) AS dispatched_at, unnest(@operations::uuid[]) AS operation,
+             unnest(@reply_inboxes::text[]) AS reply_inbox) AS t;
+
+-- name: UpdateGoogleJobs :exec
+UPDATE jobs j SET state = t.state, priority = t.priority, due_at = t.due_at, dispatch = t.dispatch,
+    dispatched_at = NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), failed_attempts = t.failed_attempts,
+    operation = NULLIF(t.operation, '00000000-0000-0000-0000-000000000000'), reply_inbox = t.reply_inbox, history = t.history::jsonb,
+    ended_at = NULLIF(t.ended_at, '0001-01-01 00:00:00+00')
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@priorities::smallint[]) AS priority,
+             unnest(@due_ats::timestamptz[]) AS due_at, unnest(@dispatches::bigint[]) AS dispatch,
+             unnest(@dispatched_ats::timestamptz[]) AS dispatched_at, unnest(@failed_attempts::integer[]) AS failed_attempts,
+             unnest(@operations::uuid[]) AS operation, unnest(@reply_inboxes::text[]) AS reply_inbox,
+             unnest(@histories::text[]) AS history, unnest(@ended_ats::timestamptz[]) AS ended_at) AS t
+WHERE j.id = t.id;
+
+-- name: SendDueJobs :many
+-- Creates first, then round robin by organizer, so that a lone create does not wait behind a thousand. Rows that a batch of
+-- commands holds are left to it.
+WITH candidates AS (
+    SELECT id, priority, due_at, row_number() OVER (PARTITION BY organizer_id ORDER BY priority, due_at) AS turn
+    FROM (SELECT id, priority, due_at, organizer_id FROM jobs WHERE state = 'due' AND class = 'google' AND due_at <= @now::timestamptz
+          ORDER BY due_at LIMIT 20000) AS waiting
+), chosen AS (
+    SELECT j.id FROM jobs j JOIN (SELECT id, priority, turn, due_at FROM candidates ORDER BY priority, turn, due_at LIMIT @row_limit::bigint) AS c ON c.id = j.id
+    WHERE j.state = 'due'
+    FOR UPDATE OF j SKIP LOCKED
+)
+UPDATE jobs j SET state = 'out', dispatch = j.dispatch + 1, dispatched_at = @now::timestamptz FROM chosen
+WHERE j.id = chosen.id
+RETURNING j.*;
+
+-- name: NextDue :many
+-- None or one.
+SELECT due_at FROM jobs WHERE state = 'due' ORDER BY due_at LIMIT 1;
+
+-- name: OutSince :many
+-- Sent before the given time and without an outcome; the relay looks whether their messages are still there.
+SELECT id, dispatch FROM jobs WHERE state = 'out' AND dispatched_at < @before::timestamptz ORDER BY dispatched_at LIMIT 1000;
+
+-- name: SendAgain :exec
+-- The message is gone and no outcome came: due at once, if nothing happened in between.
+UPDATE jobs j SET state = 'due', due_at = @now::timestamptz
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@dispatches::bigint[]) AS dispatch) AS t
+WHERE j.id = t.id AND j.dispatch = t.dispatch AND j.state = 'out';
+
+-- name: AllOutDue :execrows
+-- MEET_JOBS lost its store: everything that was out is sent again.
+UPDATE jobs SET state = 'due', due_at = @now::timestamptz WHERE state = 'out';
+
+-- name: JobsByState :many
+SELECT class, state, count(*) AS jobs FROM jobs GROUP BY class, state;

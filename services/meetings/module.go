@@ -1,0 +1,60 @@
+// Package meetings is the truth: it owns Postgres, the rules about meetings, what is due when, and the relay that publishes
+// events and jobs. It calls nobody outside.
+package meetings
+
+import (
+	"context"
+
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/nats"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/postgres"
+)
+
+// Config of the service.
+type Config struct {
+	Postgres postgres.Config
+	Admin    app.AdminConfig
+}
+
+// Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm and *slog.Logger.
+var Module = fx.Module("meetings",
+	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig) { return c.Postgres, c.Admin }, fx.Private),
+	postgres.Module,
+	app.Module,
+	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),
+	fx.Invoke(func(lc fx.Lifecycle, p *app.Processor, c app.AdminConfig) {
+		lc.Append(fx.StartHook(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, c) }))
+	}),
+	nats.Module,
+)
+
+// Settings are those of the meetings service as a program of its own.
+type Settings struct {
+	Log     logging.Config
+	Bus     bus.Config
+	Service Config
+	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9101" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
+}
+
+// Check completes the settings.
+func (s *Settings) Check() error {
+	s.Bus.Name = "meetings"
+	return nil
+}
+
+// Program is the whole graph of the meetings service as a program of its own.
+func Program(s Settings) fx.Option {
+	return fx.Options(
+		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		logging.Module, clock.Module, httpserver.Module, bus.Module,
+		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
+		Module,
+		httpserver.Ready,
+	)
+}

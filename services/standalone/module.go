@@ -1,0 +1,153 @@
+// Package standalone runs the whole product in one process: the three services over an embedded nats-server, a private Postgres
+// and the Google emulator. It is what `make run` and the all-in-one image start, and what most tests run against. It has no
+// code of its own beyond the wiring.
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/config"
+	"github.com/meet-middleware/meet-middleware/pkg/embeddednats"
+	"github.com/meet-middleware/meet-middleware/pkg/embeddedpg"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/services/gateway"
+	"github.com/meet-middleware/meet-middleware/services/meetings"
+	"github.com/meet-middleware/meet-middleware/services/scheduler"
+)
+
+// Settings of the program.
+type Settings struct {
+	Log       logging.Config
+	Gateway   gateway.Config
+	Meetings  meetings.Config
+	Scheduler scheduler.Config
+
+	OpsAddr         string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9100" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
+	NATSAddr        string `env:"MEET_NATS_ADDR" envDefault:"127.0.0.1:4222" help:"host:port where the embedded NATS lets the nats command in; port 0 picks a free one"`
+	EmulatorAddr    string `env:"MEET_EMULATOR_ADDR" envDefault:"127.0.0.1:8090" help:"host:port of the Google emulator in this process; port 0 picks a free one"`
+	EmulatorControl bool   `env:"MEET_EMULATOR_CONTROL" envDefault:"False" help:"let other machines use the emulator's control routes"`
+	DataDir         string `env:"MEET_DATA_DIR" envDefault:".data" help:"folder of Postgres, JetStream and the emulator's state"`
+	PostgresBin     string `env:"MEET_POSTGRES_BIN" help:"folder with postgres and initdb; absent: the machine's own, else a download"`
+
+	// Stdout gets the first call to paste; the program's own unless a test sets it.
+	Stdout io.Writer `env:"-"`
+}
+
+// Check completes the settings and names those that are missing together.
+func (s *Settings) Check() error {
+	host, _, err := net.SplitHostPort(s.Gateway.Edge.ListenAddr())
+	if err != nil {
+		return config.Bad("MEET_ADDR", "is no host:port", "write as 127.0.0.1:8000")
+	}
+	ip := net.ParseIP(host)
+	s.Scheduler.Development = s.Log.Debug || host == "localhost" || ip != nil && ip.IsLoopback()
+	return s.Scheduler.CheckTarget(true)
+}
+
+// ownsDatabase, ownsEmulator: this program starts them.
+func (s *Settings) ownsDatabase() bool { return s.Meetings.Postgres.DatabaseURL.Reveal() == "" }
+func (s *Settings) ownsEmulator() bool {
+	return s.Scheduler.Emulated() && s.Scheduler.Google.EmulatorURL == ""
+}
+
+// Program is the whole graph.
+func Program(s Settings) fx.Option {
+	if s.Stdout == nil {
+		s.Stdout = os.Stdout
+	}
+	options := []fx.Option{
+		fx.Supply(s, s.Log, s.Gateway, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		logging.Module, clock.Module,
+		folderModule, // first of all: nothing may touch the data of a program that runs
+		httpserver.Module,
+		fx.Provide(func(*folder) embeddednats.Config {
+			return embeddednats.Config{Addr: s.NATSAddr, StoreDir: filepath.Join(s.DataDir, "nats"), ServerName: "meet-middleware"}
+		}),
+		embeddednats.Module,
+		fx.Provide(func(n *embeddednats.Server) bus.Config {
+			return bus.Config{Name: "standalone", Replicas: 1, Wait: busWait, InProcess: n}
+		}),
+	}
+	if s.ownsDatabase() {
+		options = append(options,
+			fx.Provide(func(*folder) embeddedpg.Config {
+				return embeddedpg.Config{Dir: filepath.Join(s.DataDir, "postgres"), BinDir: s.PostgresBin}
+			}),
+			embeddedpg.Module,
+			fx.Provide(func(pg *embeddedpg.Server) meetings.Config {
+				c := s.Meetings
+				c.Postgres.URLFrom = pg.URL
+				return c
+			}),
+			fx.Provide(func(pg *embeddedpg.Server) databaseURL { return pg.URL }),
+		)
+	} else {
+		options = append(options, fx.Supply(s.Meetings), fx.Supply(databaseURL(s.Meetings.Postgres.URL)))
+	}
+	if s.ownsEmulator() {
+		options = append(options,
+			fx.Provide(newEmulator),
+			fx.Provide(func(e *emulator) scheduler.Config {
+				c := s.Scheduler
+				c.Google.EmulatorFrom = e.URL
+				return c
+			}),
+			fx.Provide(func(e *emulator) emulatorURL { return e.URL }),
+		)
+	} else {
+		options = append(options, fx.Supply(s.Scheduler), fx.Supply(emulatorURL(func() string { return s.Scheduler.Google.EmulatorURL })))
+	}
+	return fx.Options(append(options,
+		bus.Module,
+		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
+		meetings.Module, scheduler.Module, gateway.Module,
+		fx.Invoke(announce),
+		httpserver.Ready,
+	)...)
+}
+
+// busWait is far above what a server in the same process takes.
+const busWait = 15 * time.Second
+
+// Where the parts answer, known once they have started.
+type (
+	databaseURL func() string
+	emulatorURL func() string
+)
+
+// announce writes the addresses and tells the person at the terminal what to try.
+func announce(lc fx.Lifecycle, s Settings, f *folder, port *gateway.Port, ops *httpserver.Ops, n *embeddednats.Server, db databaseURL, google emulatorURL, log *slog.Logger) {
+	lc.Append(fx.Hook{
+		OnStart: func(ctx context.Context) error {
+			a := Addresses{HTTP: port.URL(), Ops: ops.URL(), NATS: n.ClientURL(), Emulator: google(), Postgres: db()}
+			if err := f.publish(a); err != nil {
+				return err
+			}
+			log.InfoContext(ctx, "ready", "http", a.HTTP, "ops", a.Ops, "nats", a.NATS, "emulator", a.Emulator, "data", f.path)
+			_, err := fmt.Fprintf(s.Stdout, firstCall, a.HTTP)
+			return err
+		},
+		OnStop: func(context.Context) error { return f.forget() },
+	})
+}
+
+const firstCall = `
+Meet Middleware answers at %[1]s (documentation: %[1]s/api/v1/docs/). A first meeting:
+
+  curl -s %[1]s/api/v1/meetings/ -H 'Content-Type: application/json' \
+    -d '{"organizer_email":"doctor@clinic.example","invited_emails":["patient@mail.example"]}'
+
+Stop with Ctrl-C.
+`
