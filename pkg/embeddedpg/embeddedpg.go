@@ -187,7 +187,7 @@ func (s *Server) arguments(port int) []string {
 		"unix_socket_directories=", // none: socket paths have a length limit, and packages want folders of theirs
 		"timezone=UTC", "log_timezone=UTC",
 
-		"shared_buffers=24MB", "wal_buffers=2MB", "huge_pages=off",
+		"shared_buffers=20MB", "wal_buffers=2MB", "huge_pages=off",
 		"max_wal_size=256MB", "min_wal_size=48MB",
 		"jit=off", // costs 20 MB and some 100 ms in a backend that meets its first large plan
 		"max_worker_processes=2", "max_parallel_workers_per_gather=0", "max_parallel_maintenance_workers=0",

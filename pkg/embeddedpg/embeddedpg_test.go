@@ -453,7 +453,7 @@ func TestTheServersSettings(t *testing.T) {
 			s := newServer(t, Config{Dir: folder(t), Throwaway: tc.throwaway})
 			start(t, s)
 			for setting, want := range map[string]string{
-				"jit": "off", "autovacuum": "on", "shared_buffers": "24MB", "listen_addresses": "127.0.0.1", "server_encoding": "UTF8",
+				"jit": "off", "autovacuum": "on", "shared_buffers": "20MB", "listen_addresses": "127.0.0.1", "server_encoding": "UTF8",
 				"timezone": "UTC", "unix_socket_directories": "", "huge_pages": "off", "password_encryption": "scram-sha-256",
 			} {
 				tc.want[setting] = want
