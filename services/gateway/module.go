@@ -1,0 +1,100 @@
+// Package gateway is the only door: every way in from outside, HTTP, Connect and gRPC, on one port. It keeps no state and calls
+// nobody outside; what is asked of it becomes a command or a query for meetings.
+package gateway
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/buildinfo"
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/compat"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/edge"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/rpc"
+)
+
+// Config of the service.
+type Config struct {
+	Edge    edge.Config
+	Auth    auth.Config
+	Backend backend.Config
+	Compat  compat.Config
+}
+
+// Port is the public port; its address is known once it has started.
+type Port struct{ *httpserver.Server }
+
+// Module is the service. Needs Config, *bus.Bus, prometheus.Registerer, *slog.Logger; provides *Port, which runs.
+var Module = fx.Module("gateway",
+	fx.Provide(
+		func(c Config) (edge.Config, backend.Config, compat.Config) {
+			c.Backend.Stopping = httpserver.Stopping
+			return c.Edge, c.Backend, c.Compat
+		},
+		newAuth,
+		backend.New,
+		newRPC,
+		newBuild,
+		compat.New,
+		fx.Private,
+	),
+	fx.Provide(newPort),
+	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, p *Port) {
+		httpserver.Register(lc, sd, log, p.Server)
+	}),
+)
+
+func newAuth(c Config, log *slog.Logger) *auth.Auth {
+	return auth.New(c.Auth.ModeAt(c.Edge.ListenAddr()), log)
+}
+
+func newBuild(who *auth.Auth) compat.Build {
+	return compat.Build{Version: buildinfo.Version(), Commit: buildinfo.Version(), AuthMode: string(who.Mode())}
+}
+
+func newRPC(b *backend.Backend, nats *bus.Bus, log *slog.Logger) (*rpc.Handler, error) {
+	return rpc.New(b, nats.Check, log)
+}
+
+func newPort(c edge.Config, who *auth.Auth, calls *rpc.Handler, rest *compat.API, metrics prometheus.Registerer, log *slog.Logger) (*Port, error) {
+	server, err := edge.New(c, who, edge.Surfaces{
+		RPC: calls, IsRPC: rpc.Owns, Procedures: calls.Procedures(),
+		REST: rest, Routes: rest.Routes(),
+	}, metrics, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Port{server}, nil
+}
+
+// Settings are those of the gateway as a program of its own.
+type Settings struct {
+	Log     logging.Config
+	Bus     bus.Config
+	Service Config
+	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9100" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
+}
+
+// Check completes the settings.
+func (s *Settings) Check() error {
+	s.Bus.Name = "gateway"
+	return nil
+}
+
+// Program is the whole graph of the gateway as a program of its own.
+func Program(s Settings) fx.Option {
+	return fx.Options(
+		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		logging.Module, clock.Module, httpserver.Module, bus.Module,
+		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
+		Module,
+		httpserver.Ready,
+	)
+}
