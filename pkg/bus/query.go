@@ -140,7 +140,10 @@ func Answer[Req, Resp proto.Message](s *Queries, q subject.Query[Req, Resp], han
 func (s *Queries) refuse(r micro.Request, f *fault.Fault) {
 	body, err := proto.Marshal(EncodeFault(f))
 	if err == nil {
-		err = r.Error(Code(f.Kind).String(), f.Reason, body)
+		// Not r.Error: it writes to the request what micro reads as soon as the callback has returned, and this runs beside it.
+		err = r.Respond(body, micro.WithHeaders(micro.Headers{
+			micro.ErrorCodeHeader: {Code(f.Kind).String()}, micro.ErrorHeader: {f.Reason},
+		}))
 	}
 	if err != nil {
 		s.log.Warn("query refusal was not sent", "error", err)
