@@ -54,7 +54,9 @@ const (
 	defaultGrace = 6 * time.Second
 	// queryTimeout bounds reading a wish anew.
 	queryTimeout = 5 * time.Second
-	// busyPause is how long a second message of a meeting in hand is put off.
+	// busyWait is how long a second message of a meeting in hand waits for the first to be settled, busyPause how long it is
+	// put off then.
+	busyWait  = 100 * time.Millisecond
 	busyPause = time.Second
 	// readPause is the most that a message is put off when its wish can't be read.
 	readPause = 5 * time.Second
@@ -76,7 +78,13 @@ type GoogleJobs struct {
 
 	mu     sync.Mutex
 	held   map[jetstream.Msg]struct{} // in hand or waiting here: their leases are extended
-	inHand map[int64]uint64           // meeting → stream sequence of the message that is being worked on
+	inHand map[int64]hand             // by meeting
+}
+
+// hand is a message that is being worked on.
+type hand struct {
+	sequence uint64        // in the stream
+	free     chan struct{} // closed once it is settled
 }
 
 // NewGoogleJobs makes the consumer; Run runs it.
@@ -89,7 +97,7 @@ func NewGoogleJobs(c Config, b *bus.Bus, sync *job.SyncMeeting, log *slog.Logger
 	}
 	return &GoogleJobs{
 		config: c, bus: b, sync: sync, log: log,
-		held: make(map[jetstream.Msg]struct{}), inHand: make(map[int64]uint64),
+		held: make(map[jetstream.Msg]struct{}), inHand: make(map[int64]hand),
 	}
 }
 
@@ -223,23 +231,38 @@ func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
 }
 
 // take makes the meeting this message's alone. A redelivery of the message that is being worked on is left alone: its first
-// delivery settles it. Another message of the meeting comes again later.
+// delivery settles it. Another message of the meeting is most often the next step, which overtook the end of this one; it
+// waits a moment, or comes again later.
 func (g *GoogleJobs) take(meeting int64, sequence uint64, msg jetstream.Msg) bool {
-	g.mu.Lock()
-	at, busy := g.inHand[meeting]
-	if !busy {
-		g.inHand[meeting] = sequence
+	var patience <-chan time.Time
+	for {
+		g.mu.Lock()
+		at, busy := g.inHand[meeting]
+		if !busy {
+			g.inHand[meeting] = hand{sequence, make(chan struct{})}
+		}
+		g.mu.Unlock()
+		switch {
+		case !busy:
+			return true
+		case at.sequence == sequence:
+			return false
+		case patience == nil:
+			patience = time.After(busyWait)
+		}
+		select {
+		case <-at.free:
+		case <-patience:
+			g.giveBack(msg, busyPause)
+			return false
+		}
 	}
-	g.mu.Unlock()
-	if busy && at != sequence {
-		g.giveBack(msg, busyPause)
-	}
-	return !busy
 }
 
 func (g *GoogleJobs) leave(meeting int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	close(g.inHand[meeting].free)
 	delete(g.inHand, meeting)
 }
 
