@@ -96,7 +96,7 @@ func (e *apiError) body(d dialect) []byte {
 		}
 	case control:
 		b.Field = e.field
-	default:
+	case platform, oauth: // oauth was written above
 		b.Status = rpcStatus(e.status)
 		if e.field != "" {
 			b.Details = append(b.Details, badRequest{
@@ -183,7 +183,7 @@ func typical(d dialect, status int, reason, message string) *apiError {
 		e.reason = oauthReason(status)
 	case classic:
 		typicalClassic(e)
-	default:
+	case platform, control:
 		typicalPlatform(e)
 	}
 	if reason != "" {
@@ -206,6 +206,21 @@ func typical(d dialect, status int, reason, message string) *apiError {
 		e.message, e.detail = message, ""
 	}
 	return e
+}
+
+// explain adds the details that Google sends with the two reasons that a person must act on.
+func (e *apiError) explain(rt *route) {
+	switch e.reason {
+	case "accessNotConfigured", "SERVICE_DISABLED":
+		e.rpc, e.infoReason = true, "SERVICE_DISABLED"
+		e.info = map[string]string{
+			"service": rt.service, "consumer": "projects/" + projectID,
+			"activationUrl": "https://console.developers.google.com/apis/api/" + rt.service + "/overview?project=" + projectID,
+		}
+	case "insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
+		e.rpc, e.infoReason = true, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+		e.info = map[string]string{"service": rt.service, "method": rt.rpc}
+	}
 }
 
 func typicalClassic(e *apiError) {
@@ -297,26 +312,28 @@ func usualMessage(d dialect, reason string) string {
 		}[reason]
 	}
 	return map[string]string{
-		"badRequest":                  "Bad Request",
-		"forbidden":                   "Forbidden",
-		"notFound":                    "Not Found",
-		"duplicate":                   msgDuplicate,
-		"conflict":                    "Conflict",
-		"deleted":                     msgDeleted,
-		"fullSyncRequired":            msgFullSync,
-		"updatedMinTooLongAgo":        "The requested minimum modification time lies too far in the past.",
-		"conditionNotMet":             msgCondition,
-		"rateLimitExceeded":           "Rate Limit Exceeded",
-		"userRateLimitExceeded":       "User Rate Limit Exceeded",
-		"quotaExceeded":               "Calendar usage limits exceeded.",
-		"backendError":                "Backend Error",
-		"internalError":               "Internal Error",
-		"forbiddenForNonOrganizer":    "Shared properties can only be changed by the organizer of the event.",
-		"forbiddenForServiceAccounts": msgServiceAccountGuests,
-		"requiredAccessLevel":         "You need to have writer access to this calendar.",
-		"insufficientPermissions":     "Request had insufficient authentication scopes.",
-		"accessNotConfigured":         "Google Calendar API has not been used in this project before or it is disabled.",
-		"authError":                   "Invalid Credentials",
+		"badRequest":                      "Bad Request",
+		"forbidden":                       "Forbidden",
+		"notFound":                        "Not Found",
+		"duplicate":                       msgDuplicate,
+		"conflict":                        "Conflict",
+		"deleted":                         msgDeleted,
+		"fullSyncRequired":                msgFullSync,
+		"updatedMinTooLongAgo":            "The requested minimum modification time lies too far in the past.",
+		"conditionNotMet":                 msgCondition,
+		"rateLimitExceeded":               "Rate Limit Exceeded",
+		"userRateLimitExceeded":           "User Rate Limit Exceeded",
+		"quotaExceeded":                   "Calendar usage limits exceeded.",
+		"backendError":                    "Backend Error",
+		"internalError":                   "Internal Error",
+		"forbiddenForNonOrganizer":        "Shared properties can only be changed by the organizer of the event.",
+		"forbiddenForServiceAccounts":     msgServiceAccountGuests,
+		"requiredAccessLevel":             "You need to have writer access to this calendar.",
+		"insufficientPermissions":         msgScope,
+		"accessNotConfigured":             msgDisabled,
+		"SERVICE_DISABLED":                msgDisabled,
+		"ACCESS_TOKEN_SCOPE_INSUFFICIENT": msgScope,
+		"authError":                       "Invalid Credentials",
 	}[reason]
 }
 
@@ -335,6 +352,8 @@ const (
 	msgFullSync             = "Sync token is no longer valid, a full sync is required."
 	msgCondition            = "Precondition Failed"
 	msgServiceAccountGuests = "Service accounts cannot invite attendees without Domain-Wide Delegation of Authority."
+	msgScope                = "Request had insufficient authentication scopes."
+	msgDisabled             = "This API has not been used in project " + projectID + " before or it is disabled. Enable it, wait a few minutes, and retry."
 	msgConferenceType       = "Invalid conference type value."
 	msgSpaceDenied          = "Permission denied on resource Space (or it might not exist)."
 )
@@ -363,7 +382,7 @@ func missingCredentials() *apiError {
 func insufficientScope(service, method string) *apiError {
 	return &apiError{
 		status: http.StatusForbidden, reason: "insufficientPermissions", rpc: true,
-		message: "Request had insufficient authentication scopes.", detail: "Insufficient Permission",
+		message: msgScope, detail: "Insufficient Permission",
 		infoReason: "ACCESS_TOKEN_SCOPE_INSUFFICIENT", info: map[string]string{"service": service, "method": method},
 	}
 }

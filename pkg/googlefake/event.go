@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -283,7 +284,7 @@ func tidyAttendees(attendees []Attendee, calendarID string) *apiError {
 		default:
 			return invalid("Invalid attendee response status.")
 		}
-		a.Organizer = a.Email == calendarID
+		a.Organizer = strings.EqualFold(a.Email, calendarID)
 		a.Self = a.Organizer
 	}
 	return nil

@@ -34,6 +34,13 @@ func TestAFaultStrikesBeforeOrAfterTheWork(t *testing.T) {
 		{"403 quota", googlefake.Fault{Status: new(403), Reason: "quotaExceeded"}, status(403, "quotaExceeded", "Calendar usage limits exceeded.", ""), false},
 		{"403 with a text", googlefake.Fault{Status: new(403), Reason: "forbidden", Message: "No."}, status(403, "forbidden", "No.", ""), false},
 		{"401", googlefake.Fault{Status: new(401)}, status(401, "authError", "", ""), false},
+		{"403 API not enabled", googlefake.Fault{Status: new(403), Reason: "accessNotConfigured"}, func(t *testing.T, err error) {
+			t.Helper()
+			e := refused(t, err, 403, "accessNotConfigured", "")
+			if !strings.Contains(e.Body, `"reason":"SERVICE_DISABLED"`) || !strings.Contains(e.Body, `"service":"calendar-json.googleapis.com"`) {
+				t.Errorf("body %s", e.Body)
+			}
+		}, false},
 		{"500", googlefake.Fault{Status: new(500)}, status(500, "internalError", "Internal Error", ""), false},
 		{"503 after", googlefake.Fault{Status: new(503), When: googlefake.After}, status(503, "backendError", "Backend Error", ""), true},
 		{"409 without a duplicate", googlefake.Fault{Status: new(409)}, status(409, "duplicate", "The requested identifier already exists.", ""), false},
@@ -108,7 +115,7 @@ func TestMeetFaultsSpeakMeetsDialect(t *testing.T) {
 		infoReason string
 	}{
 		{googlefake.Fault{Status: new(429)}, "Resource has been exhausted (e.g. check quota).", "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED"},
-		{googlefake.Fault{Status: new(403), Reason: "SERVICE_DISABLED"}, "The caller does not have permission", "PERMISSION_DENIED", "SERVICE_DISABLED"},
+		{googlefake.Fault{Status: new(403), Reason: "SERVICE_DISABLED"}, "This API has not been used in project meet-emulator before or it is disabled. Enable it, wait a few minutes, and retry.", "PERMISSION_DENIED", "SERVICE_DISABLED"},
 		{googlefake.Fault{Status: new(503)}, "The service is currently unavailable.", "UNAVAILABLE", ""},
 		{googlefake.Fault{Status: new(500), Message: "Boom"}, "Boom", "INTERNAL", ""},
 		{googlefake.Fault{Status: new(401)}, "", "UNAUTHENTICATED", ""},

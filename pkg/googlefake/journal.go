@@ -31,7 +31,7 @@ func replay(dir string, apply func(line []byte) error) error {
 	if err != nil {
 		return fmt.Errorf("open the emulator's state: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	r := bufio.NewReaderSize(f, 1<<16)
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')

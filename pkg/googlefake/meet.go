@@ -75,11 +75,15 @@ func spaceSettings() []setting {
 	restriction := []string{"HOSTS_ONLY", "NO_RESTRICTION"}
 	return []setting{
 		{
-			"config.accessType", "ACCESS_TYPE_UNSPECIFIED", []string{"OPEN", "TRUSTED", "RESTRICTED"}, "TRUSTED",
+			"config.accessType", "ACCESS_TYPE_UNSPECIFIED",
+			[]string{"OPEN", "TRUSTED", "RESTRICTED"},
+			"TRUSTED",
 			func(c *SpaceConfig) *string { return &c.AccessType },
 		},
 		{
-			"config.entryPointAccess", "ENTRY_POINT_ACCESS_UNSPECIFIED", []string{"ALL", "CREATOR_APP_ONLY"}, "ALL",
+			"config.entryPointAccess", "ENTRY_POINT_ACCESS_UNSPECIFIED",
+			[]string{"ALL", "CREATOR_APP_ONLY"},
+			"ALL",
 			func(c *SpaceConfig) *string { return &c.EntryPointAccess },
 		},
 		{
@@ -104,7 +108,8 @@ func spaceSettings() []setting {
 		},
 		{
 			"config.attendanceReportGenerationType", "ATTENDANCE_REPORT_GENERATION_TYPE_UNSPECIFIED",
-			[]string{"GENERATE_REPORT", "DO_NOT_GENERATE"}, "DO_NOT_GENERATE",
+			[]string{"GENERATE_REPORT", "DO_NOT_GENERATE"},
+			"DO_NOT_GENERATE",
 			func(c *SpaceConfig) *string { return &c.AttendanceReportGenerationType },
 		},
 		{

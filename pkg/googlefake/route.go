@@ -70,7 +70,7 @@ func (s *Server) serveRoute(rt *route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.strike != nil && p.strike.When != After {
-		s.strike(w, rt.dialect, p.strike)
+		s.strike(w, rt, p.strike)
 		return
 	}
 	a, err := s.work(rt, r, body)
@@ -78,7 +78,7 @@ func (s *Server) serveRoute(rt *route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.strike != nil {
-		s.strike(w, rt.dialect, p.strike)
+		s.strike(w, rt, p.strike)
 		return
 	}
 	if err != nil {
@@ -138,15 +138,16 @@ func (s *Server) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // strike gives the answer of a fault.
-func (s *Server) strike(w http.ResponseWriter, d dialect, f *Fault) {
+func (s *Server) strike(w http.ResponseWriter, rt *route, f *Fault) {
 	if *f.Status == StatusReset {
 		reset(w)
 		return
 	}
 	if len(f.Body) == 0 {
-		e := typical(d, *f.Status, f.Reason, f.Message)
+		e := typical(rt.dialect, *f.Status, f.Reason, f.Message)
+		e.explain(rt)
 		e.retryAfter = f.RetryAfter
-		s.refuse(w, d, e)
+		s.refuse(w, rt.dialect, e)
 		return
 	}
 	if f.RetryAfter != "" {
