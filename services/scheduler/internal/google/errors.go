@@ -93,7 +93,10 @@ func callFailure(ctx context.Context, err error) *job.Failure {
 	fail := func(kind job.Kind, code, format string, args ...any) *job.Failure {
 		return &job.Failure{Kind: kind, Code: code, Message: fmt.Sprintf(format, args...), After: retryAfter(e.Header), Err: fmt.Errorf("status %d, reason %q: %s", e.Code, reason, text)}
 	}
-	if e.Message == "" && e.Code < http.StatusInternalServerError {
+	if e.Code >= http.StatusInternalServerError || e.Code == http.StatusRequestTimeout {
+		return fail(job.Transient, CodeUnavailable, "Google failed (%d); it is tried again by itself", e.Code)
+	}
+	if e.Message == "" {
 		// A proxy's page proves nothing about an event, least of all that it is gone.
 		return fail(job.Transient, CodeUnavailable, "something between here and Google answered in its place (%d); it is tried again by itself", e.Code)
 	}
@@ -136,8 +139,6 @@ func callFailure(ctx context.Context, err error) *job.Failure {
 		return fail(job.Transient, job.CodeEventBusy, "somebody else changes the same thing; trying again")
 	case e.Code == http.StatusTooManyRequests:
 		return fail(job.Transient, CodeQuota, "a quota of the Google API is used up; it is tried again by itself")
-	case e.Code == http.StatusRequestTimeout, e.Code >= http.StatusInternalServerError:
-		return fail(job.Transient, CodeUnavailable, "Google failed (%d); it is tried again by itself", e.Code)
 	}
 	return fail(job.Refused, CodeInvalidRequest, "Google does not accept the request: %s", text)
 }
