@@ -85,6 +85,7 @@ func TestInsertRefusesWhatCalendarRefuses(t *testing.T) {
 		{"no end", func(e *calendar.Event) { e.End = nil }, "required", "Missing end time."},
 		{"an end that is the start", func(e *calendar.Event) { e.End = e.Start }, "timeRangeEmpty", "The specified time range is empty."},
 		{"a time that is none", func(e *calendar.Event) { e.Start = at("tomorrow") }, "invalid", "Invalid start time."},
+		{"a year of five digits in UTC", func(e *calendar.Event) { e.End = at("9999-12-31T23:00:00-10:00") }, "invalid", "Invalid end time."},
 		{"a zone that is none", func(e *calendar.Event) { e.Start.TimeZone = "Mars/Base" }, "invalid", "Invalid time zone definition for start time."},
 		{"a local time without zone", func(e *calendar.Event) { e.Start = at("2026-03-05T10:00:00") }, "required", "Missing time zone definition for start time."},
 		{"a day and a time", func(e *calendar.Event) { e.Start = &calendar.EventDateTime{Date: "2026-03-05"} }, "invalid", ""},

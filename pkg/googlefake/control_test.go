@@ -69,6 +69,12 @@ func TestTheClockAdvances(t *testing.T) {
 	if ev.Created != "2026-03-02T10:00:00.000Z" {
 		t.Errorf("created %s, want the emulator's time", ev.Created)
 	}
+	if err := f.Advance(99 * 365 * 24 * time.Hour); err != nil {
+		t.Error(err)
+	}
+	if err := f.Advance(2 * 365 * 24 * time.Hour); err == nil {
+		t.Error("more than a century ahead")
+	}
 	for body, field := range map[string]string{
 		`{"advance":"-1h"}`: "advance", `{"advance":"0s"}`: "advance", `{"advance":"1000000h"}`: "advance",
 		`{"advance":"soon"}`: "advance", `{"advance":3}`: "advance", `{}`: "advance", `{"rate":60}`: "rate", `[]`: "body", ``: "body",

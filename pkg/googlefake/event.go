@@ -208,6 +208,9 @@ func (s *Server) tidyTime(t *EventTime, name string) (time.Time, *apiError) {
 		return time.Time{}, invalid("Invalid " + name + " time.")
 	}
 	at = at.UTC().Truncate(time.Second)
+	if at.Year() < 1 || at.Year() > 9999 { // RFC 3339 has four digits, in UTC too
+		return time.Time{}, invalid("Invalid " + name + " time.")
+	}
 	t.DateTime = at.Format(secondResolution)
 	if t.TimeZone == "" {
 		t.TimeZone = "UTC"

@@ -256,7 +256,11 @@ func (st *store) knowUser(email string, create bool) (bool, error) {
 func (st *store) advance(d time.Duration) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	to := st.offset.Load() + int64(d)
+	from := st.offset.Load()
+	if int64(d) > int64(farthest)-from {
+		return &fieldError{"advance", "want at most a hundred years ahead in all"}
+	}
+	to := from + int64(d)
 	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "clock", OffsetNS: to})); err != nil {
 		return err
 	}
