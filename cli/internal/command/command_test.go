@@ -132,7 +132,7 @@ func meeting() *meetv1.Meeting {
 		Id: 12, Uid: "01934b2e-7c11-7abc-8def-0123456789ab", OrganizerId: 1, OrganizerUsername: "doctor", OrganizerEmail: "doctor@clinic.example",
 		InvitedEmails: []string{"p@mail.example", "q@mail.example"}, ScheduledStart: at("2026-12-01T20:00:00Z"), ScheduledEnd: at("2026-12-01T20:30:00Z"),
 		Status: meetv1.MeetingStatus_MEETING_STATUS_CREATED, Provisioning: meetv1.Provisioning_PROVISIONING_READY, GoogleSync: meetv1.GoogleSync_GOOGLE_SYNC_OK,
-		RecordingState: meetv1.RecordingState_RECORDING_STATE_EXPECTED, Summary: "Control\u001b[2J anual", TimeZone: "America/Bogota",
+		RecordingState: meetv1.RecordingState_RECORDING_STATE_EXPECTED, Summary: "Control\u001b[2J mensual", TimeZone: "America/Bogota",
 		MeetLink: "https://meet.google.com/abc-defg-hij", Version: 2, Etag: `"2"`, Simulated: true, CreatedAt: at("2026-11-24T13:00:00Z"),
 	}
 }
@@ -205,8 +205,11 @@ func TestARequestSaysWhatTheFlagsSay(t *testing.T) {
 		args []string
 		want proto.Message
 	}{
-		{"create, the least", []string{"meetings", "create", "--organizer", "a@b.example", "--invite", "c@d.example"},
-			&meetv1.CreateMeetingRequest{OrganizerEmail: "a@b.example", InvitedEmails: []string{"c@d.example"}}},
+		{
+			"create, the least",
+			[]string{"meetings", "create", "--organizer", "a@b.example", "--invite", "c@d.example"},
+			&meetv1.CreateMeetingRequest{OrganizerEmail: "a@b.example", InvitedEmails: []string{"c@d.example"}},
+		},
 		{"create, everything", []string{
 			"meetings", "create", "--organizer", "a@b.example", "--invite", "c@d.example", "--invite", "e@f.example", "--start", "2026-12-01 15:00", "--duration", "45m",
 			"--time-zone", "America/Bogota", "--summary", "s", "--description", "d", "--external-reference", "r", "--auto-record=false", "--calendar-event=false",
@@ -215,15 +218,23 @@ func TestARequestSaysWhatTheFlagsSay(t *testing.T) {
 			OrganizerEmail: "a@b.example", InvitedEmails: []string{"c@d.example", "e@f.example"}, ScheduledStart: at("2026-12-01T20:00:00Z"), ScheduledEnd: at("2026-12-01T20:45:00Z"),
 			TimeZone: "America/Bogota", Summary: "s", Description: "d", ExternalReference: "r", AutoRecord: &no, CreateCalendarEvent: &no, PublicAccess: &no, GuestsCanSeeEachOther: &yes,
 		}},
-		{"reschedule the end alone", []string{"meetings", "reschedule", "12", "--end", "2026-12-01T16:00:00-05:00", "--etag", `"2"`},
-			&meetv1.UpdateMeetingRequest{Id: "12", Etag: `"2"`, Meeting: &meetv1.MeetingPatch{ScheduledEnd: at("2026-12-01T21:00:00Z")}, UpdateMask: mask("scheduled_end")}},
+		{
+			"reschedule the end alone",
+			[]string{"meetings", "reschedule", "12", "--end", "2026-12-01T16:00:00-05:00", "--etag", `"2"`},
+			&meetv1.UpdateMeetingRequest{Id: "12", Etag: `"2"`, Meeting: &meetv1.MeetingPatch{ScheduledEnd: at("2026-12-01T21:00:00Z")}, UpdateMask: mask("scheduled_end")},
+		},
 		{"cancel", []string{"meetings", "cancel", "12", "--etag", "*"}, &meetv1.CancelMeetingRequest{Id: "12", Etag: "*"}},
-		{"list", []string{"meetings", "list", "--status", "Scheduled", "--recording-state", "file_generated", "--from", "2026-12-01 00:00", "--to", "2026-12-31T23:59:59Z",
-			"--organizer-id", "4", "--external-reference", "r", "--invited-email", "c@d.example", "--limit", "5", "--page-token", "p"},
+		{
+			"list",
+			[]string{
+				"meetings", "list", "--status", "Scheduled", "--recording-state", "file_generated", "--from", "2026-12-01 00:00", "--to", "2026-12-31T23:59:59Z",
+				"--organizer-id", "4", "--external-reference", "r", "--invited-email", "c@d.example", "--limit", "5", "--page-token", "p",
+			},
 			&meetv1.ListMeetingsRequest{
 				PageSize: 5, PageToken: "p", OrganizerId: 4, Status: meetv1.MeetingStatus_MEETING_STATUS_SCHEDULED, RecordingState: meetv1.RecordingState_RECORDING_STATE_FILE_GENERATED,
 				ScheduledStartFrom: at("2026-12-01T00:00:00Z"), ScheduledStartTo: at("2026-12-31T23:59:59Z"), ExternalReference: "r", InvitedEmail: "c@d.example",
-			}},
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &server{

@@ -190,7 +190,7 @@ func TestAPanicInTheMiddleOfAnAnswerCutsItOff(t *testing.T) {
 				write(w)
 				panic("too late")
 			})
-			resp, err := http.Get(p.url + "/api/v1/meetings/") //nolint:noctx // the test ends it
+			resp, err := http.Get(p.url + "/api/v1/meetings/")
 			if err != nil {
 				return // nothing came: cut off
 			}
@@ -241,7 +241,7 @@ func TestASlowBodyEndsInTime(t *testing.T) {
 		_, err := io.ReadAll(r.Body)
 		failed <- err
 	})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://")) //nolint:noctx // the test ends it
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestASlowHeaderEndsTheConnection(t *testing.T) {
 	p := serve(t, edge.Config{}, auth.Open, httpserver.Config{ReadHeaderTimeout: 100 * time.Millisecond}, func(http.ResponseWriter, *http.Request) {
 		t.Error("it was served")
 	})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://")) //nolint:noctx // the test ends it
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

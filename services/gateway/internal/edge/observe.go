@@ -155,7 +155,7 @@ func (o *observer) caller(r *http.Request) string {
 			if err != nil {
 				return addr // what stands before it was written by somebody unknown
 			}
-			addr = ip.Unmap().String()
+			addr = ip.Unmap().WithZone("").String()
 			if !o.trusts(addr) {
 				return addr
 			}
