@@ -8,7 +8,10 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,8 +108,19 @@ func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, err
 	return a, nil
 }
 
-// Handler serves every path of this surface and answers 404 on any other.
-func (a *API) Handler() http.Handler { return a.router }
+// ServeHTTP serves every path of this surface and answers 404 on any other.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.ServeHTTP(w, r) }
+
+// Routes are the first segments under /api/v1/ that something is served at.
+func (a *API) Routes() []string {
+	found := map[string]struct{}{}
+	for path := range a.api.OpenAPI().Paths {
+		if segment, _, _ := strings.Cut(strings.TrimPrefix(path, base), "/"); segment != "" {
+			found[segment] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
 
 // zone tells whether name is a known time zone; those found are remembered, there are a few hundred of them.
 func (a *API) zone(name string) bool {

@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -11,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,11 +26,14 @@ type document struct {
 	jsonETag, yamlETag string
 }
 
+// apiVersion is that of this surface, not of the program: it rises when clients have to know.
+const apiVersion = "1.0.0"
+
 func (a *API) openAPI() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
-			Title: "Meet Middleware", Version: a.build.Version,
+			Title: "Meet Middleware", Version: apiVersion,
 			Description: "Google Meet sessions on request, joined by the right people, recorded and provable.\n\n" +
 				"Times are RFC 3339 in UTC. Sentences in answers are Spanish, or English for `Accept-Language: en`. " +
 				"A path without its slash is redirected (308) to the one with it. HEAD and OPTIONS work on every path.",
@@ -78,7 +81,7 @@ func (a *API) describeErrors() {
 		Type:        huma.TypeObject,
 		Description: "Messages by field; those of no single field under `non_field_errors`. What is wrong with an item of a list stands under its index.",
 		AdditionalProperties: &huma.Schema{OneOf: []*huma.Schema{
-			texts, {Type: huma.TypeObject, AdditionalProperties: texts},
+			texts, {Ref: "#/components/schemas/FieldErrors"},
 		}},
 	})
 	detail := named("Detail", &huma.Schema{
@@ -192,8 +195,8 @@ var documentationAssets = []asset{
 	{"redoc/start.js", assets, "assets/redoc/start.js"},
 }
 
-// sourceMap is the last line of a library's file, which would make a browser's tools ask for a file that is not served.
-var sourceMap = []byte("\n//# sourceMappingURL=")
+// sourceMap is the line of a library's file that would make a browser's tools ask for a file that is not served.
+var sourceMap = regexp.MustCompile(`(?m)^/[/*]# sourceMappingURL=.*$`)
 
 func (a *API) serveAssets() error {
 	for _, file := range documentationAssets {
@@ -201,9 +204,7 @@ func (a *API) serveAssets() error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", file.name, err)
 		}
-		if i := bytes.LastIndex(content, sourceMap); i >= 0 {
-			content = content[:i+1]
-		}
+		content = sourceMap.ReplaceAll(content, nil)
 		etag, media := etagOf(content), mime.TypeByExtension(path.Ext(file.name))
 		serve := func(w http.ResponseWriter, r *http.Request) {
 			(&exchange{api: a, w: w, r: r}).static(content, etag, media)

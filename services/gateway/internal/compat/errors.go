@@ -79,6 +79,7 @@ const (
 	keyReused        reason = "IDEMPOTENCY_KEY_REUSED"
 	keyInFlight      reason = "IDEMPOTENCY_KEY_IN_FLIGHT"
 	refusedForGood   reason = "REFUSED"
+	hostNotAllowed   reason = "HOST_NOT_ALLOWED"
 )
 
 // What else is said to a person.
@@ -125,7 +126,7 @@ var texts = map[reason]wording{
 	passwordTooShort:  {"Esta contraseña es demasiado corta. Debe contener al menos {min} caracteres.", "This password is too short. It must contain at least {min} characters."},
 	passwordTooCommon: {"Esta contraseña es demasiado común.", "This password is too common."},
 	passwordNumeric:   {"Esta contraseña es completamente numérica.", "This password is entirely numeric."},
-	passwordSimilar:   {"La contraseña es demasiado similar a {attribute_es}.", "The password is too similar to the {attribute_en}."},
+	passwordSimilar:   {"La contraseña es demasiado similar a la de {attribute_es}.", "The password is too similar to the {attribute_en}."},
 	passwordMismatch:  {"Las contraseñas no coinciden.", "The passwords do not match."},
 	wrongPassword:     {"La contraseña actual no es correcta.", "The current password is not right."},
 	filterNotANumber:  {"Introduzca un número.", "Enter a number."},
@@ -156,6 +157,7 @@ var texts = map[reason]wording{
 	internalError:    {"Se ha producido un error en el servidor.", "A server error occurred."},
 	keyReused:        {"Esta Idempotency-Key ya se usó con otra solicitud.", "This Idempotency-Key was used with another request."},
 	keyInFlight:      {"La primera solicitud con esta Idempotency-Key aún se está procesando.", "The first request with this Idempotency-Key is still being carried out."},
+	hostNotAllowed:   {"La cabecera Host no nombra este servicio.", "The Host header does not name this service."},
 	refusedForGood:   {"Google rechazó la solicitud.", "Google refused the request."},
 
 	nobodyLoggedIn:  {"No hay un usuario autenticado.", "Nobody is logged in."},
@@ -282,6 +284,9 @@ func (x *exchange) refuse(err error) {
 	header := x.w.Header()
 	switch f.Kind {
 	case fault.Invalid, fault.Conflict, fault.AlreadyExists:
+		if f.Reason == string(hostNotAllowed) {
+			break // of no field and of no state: said as what is wrong with the request
+		}
 		x.fields(known.status, f)
 		return
 	case fault.InFlight, fault.KeyReused:
@@ -308,7 +313,11 @@ func (x *exchange) refuse(err error) {
 		x.api.log.ErrorContext(x.r.Context(), "request failed", "error", err)
 	case fault.NotFound, fault.Forbidden:
 	}
-	x.detail(known.status, known.reason, nil)
+	why := known.reason
+	if _, said := texts[reason(f.Reason)]; said {
+		why = reason(f.Reason)
+	}
+	x.detail(known.status, why, f.Meta)
 }
 
 func retryAfter(f *fault.Fault, otherwise string) string {
