@@ -27,7 +27,7 @@ type Config struct {
 	Development bool `env:"-"`
 }
 
-// Emulated: the service will call the emulator and not Google.
+// Emulated tells whether the service will call the emulator and not Google.
 func (c Config) Emulated() bool { return c.Google.Emulated(c.Development) }
 
 // CheckTarget names the settings that are missing to reach Google or an emulator. A program that starts an emulator of its own

@@ -67,8 +67,11 @@ func TestSettingsAreCheckedBeforeAnythingIsWaitedFor(t *testing.T) {
 		"a key, in development, is Google":    {[]string{"DEBUG=True", "MEET_EMULATOR_URL=http://e:8090", "GOOGLE_SERVICE_ACCOUNT_FILE=" + good, "GOOGLE_WORKSPACE_DOMAINS=example.org"}, nil, false},
 		"a key that is none":                  {[]string{"GOOGLE_SERVICE_ACCOUNT_FILE=" + notAKey, "GOOGLE_WORKSPACE_DOMAINS=example.org"}, []string{"GOOGLE_SERVICE_ACCOUNT_FILE"}, false},
 		"a key that is not there":             {[]string{"GOOGLE_SERVICE_ACCOUNT_FILE=/nonexistent", "GOOGLE_WORKSPACE_DOMAINS=example.org"}, []string{"GOOGLE_SERVICE_ACCOUNT_FILE"}, false},
-		"all wrong at once": {[]string{"MEET_GOOGLE=emulator", "MEET_EMULATOR_URL=nope", "GOOGLE_WORKSPACE_ADMIN_EMAIL=nobody", "GOOGLE_WORKSPACE_DOMAINS=a@b", "MEET_GOOGLE_TIMEOUT=0s", "MEET_GOOGLE_WORKERS=0"},
-			[]string{"GOOGLE_WORKSPACE_ADMIN_EMAIL", "GOOGLE_WORKSPACE_DOMAINS", "MEET_EMULATOR_URL", "MEET_GOOGLE_TIMEOUT", "MEET_GOOGLE_WORKERS"}, true},
+		"all wrong at once": {
+			[]string{"MEET_GOOGLE=emulator", "MEET_EMULATOR_URL=nope", "GOOGLE_WORKSPACE_ADMIN_EMAIL=nobody", "GOOGLE_WORKSPACE_DOMAINS=a@b", "MEET_GOOGLE_TIMEOUT=0s", "MEET_GOOGLE_WORKERS=0"},
+			[]string{"GOOGLE_WORKSPACE_ADMIN_EMAIL", "GOOGLE_WORKSPACE_DOMAINS", "MEET_EMULATOR_URL", "MEET_GOOGLE_TIMEOUT", "MEET_GOOGLE_WORKERS"},
+			true,
+		},
 		"a mode not known": {[]string{"MEET_GOOGLE=sandbox"}, []string{"MEET_GOOGLE"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

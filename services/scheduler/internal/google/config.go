@@ -33,7 +33,7 @@ type Config struct {
 	EmulatorFrom func() string `env:"-"`
 }
 
-// Emulated: the far end is the emulator. development is what decides where MEET_GOOGLE and a key are absent.
+// Emulated tells whether the far end is the emulator. development is what decides where MEET_GOOGLE and a key are absent.
 func (c Config) Emulated(development bool) bool {
 	switch c.Mode {
 	case ModeEmulator:
@@ -104,7 +104,7 @@ func (c Config) CheckTarget(development, ownEmulator bool) error {
 
 // readableKey tells what is wrong with a key file, without its content.
 func readableKey(path string) error {
-	key, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	key, err := os.ReadFile(path)
 	if err != nil {
 		return errors.New("can't be read: " + pathError(err))
 	}

@@ -147,8 +147,10 @@ func callFailure(ctx context.Context, err error) *job.Failure {
 func refusedNotHidden(err error) error {
 	var f *job.Failure
 	if errors.As(err, &f) && f.Kind == job.Hidden {
-		return &job.Failure{Kind: job.Refused, Code: CodePermissionDenied, Err: err,
-			Message: "Google does not let the account create a Meet space; impersonate one with a Meet licence (GOOGLE_WORKSPACE_ADMIN_EMAIL, GOOGLE_WORKSPACE_DOMAINS)"}
+		return &job.Failure{
+			Kind: job.Refused, Code: CodePermissionDenied, Err: err,
+			Message: "Google does not let the account create a Meet space; impersonate one with a Meet licence (GOOGLE_WORKSPACE_ADMIN_EMAIL, GOOGLE_WORKSPACE_DOMAINS)",
+		}
 	}
 	return err
 }
@@ -166,8 +168,10 @@ func tokenFailure(ctx context.Context, err error) *job.Failure {
 	var e *oauth2.RetrieveError
 	switch {
 	case errors.Is(err, errNoToken):
-		return &job.Failure{Kind: job.Refused, Code: CodeScopeMissing, Err: err,
-			Message: "Google gave no access token for the scopes that were asked for; add them to the service account's client id in the admin console (Security, API controls, Domain-wide delegation)"}
+		return &job.Failure{
+			Kind: job.Refused, Code: CodeScopeMissing, Err: err,
+			Message: "Google gave no access token for the scopes that were asked for; add them to the service account's client id in the admin console (Security, API controls, Domain-wide delegation)",
+		}
 	case !errors.As(err, &e):
 		return transportFailure(ctx, err)
 	}
@@ -178,8 +182,10 @@ func tokenFailure(ctx context.Context, err error) *job.Failure {
 	notGoogle := json.Unmarshal(e.Body, &body) != nil || body.Error == ""
 	status := e.Response.StatusCode
 	fail := func(kind job.Kind, code, message string) *job.Failure {
-		return &job.Failure{Kind: kind, Code: code, Message: message, After: retryAfter(e.Response.Header),
-			Err: fmt.Errorf("token endpoint: status %d, error %q: %s", status, quote(body.Error), quote(body.Description))}
+		return &job.Failure{
+			Kind: kind, Code: code, Message: message, After: retryAfter(e.Response.Header),
+			Err: fmt.Errorf("token endpoint: status %d, error %q: %s", status, quote(body.Error), quote(body.Description)),
+		}
 	}
 	switch {
 	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout, notGoogle:

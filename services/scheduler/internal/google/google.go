@@ -173,8 +173,10 @@ func (c *Client) Actor(organizer string) (string, error) {
 	case c.emulated && len(c.config.Domains) == 0:
 		return organizer, nil
 	}
-	return "", &job.Failure{Kind: job.Refused, Code: CodeOrganizerOutside,
-		Message: "the organizer is of none of GOOGLE_WORKSPACE_DOMAINS and GOOGLE_WORKSPACE_ADMIN_EMAIL is not set; set it, or add the organizer's domain"}
+	return "", &job.Failure{
+		Kind: job.Refused, Code: CodeOrganizerOutside,
+		Message: "the organizer is of none of GOOGLE_WORKSPACE_DOMAINS and GOOGLE_WORKSPACE_ADMIN_EMAIL is not set; set it, or add the organizer's domain",
+	}
 }
 
 // caller is a token and the account that quotas are charged to.

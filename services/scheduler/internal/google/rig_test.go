@@ -175,7 +175,7 @@ func (r *rig) fault(t testing.TB, faults ...googlefake.Fault) {
 func wish() job.Wish {
 	return job.Wish{
 		MeetingID: 7, MeetingUID: uid, Version: 1, Organizer: boss,
-		Summary: "Consulta médica", Description: "Control anual", TimeZone: "America/Bogota",
+		Summary: "Consulta médica", Description: "Control de rutina", TimeZone: "America/Bogota",
 		Start: time.Date(2026, 3, 3, 15, 0, 0, 123456000, time.UTC), End: time.Date(2026, 3, 3, 16, 0, 0, 0, time.UTC),
 		Guests: []string{"ana@example.net", "luis@example.net"}, Calendar: true,
 	}

@@ -49,7 +49,7 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Permanent: trying again can't heal it.
+// Permanent tells whether trying again can't heal it.
 func (f *Failure) Permanent() bool {
 	switch f.Kind {
 	case Refused, NotFound, Gone:

@@ -137,7 +137,7 @@ func (s *SyncMeeting) step(ctx context.Context, w Wish, a Attempt, out *Outcome)
 	case w.Absent:
 		return s.remove(ctx, w, a, out)
 	case w.Google.EventVersion == 0 && w.Calendar:
-		return s.createEvent(ctx, w, a, out)
+		return s.createEvent(ctx, w, out)
 	case w.Google.EventVersion == 0:
 		return s.createSpace(ctx, w, out)
 	}
@@ -178,7 +178,7 @@ func (w Wish) settings(c Copy) Settings {
 const maxGenerations = 8
 
 // createEvent inserts the event, or finds the one that an earlier try has inserted.
-func (s *SyncMeeting) createEvent(ctx context.Context, w Wish, a Attempt, out *Outcome) error {
+func (s *SyncMeeting) createEvent(ctx context.Context, w Wish, out *Outcome) error {
 	out.Step = StepCreate
 	actor, err := s.calendar.Actor(w.Organizer)
 	if err != nil {
@@ -337,8 +337,10 @@ func (s *SyncMeeting) change(ctx context.Context, w Wish, out *Outcome) (bool, e
 }
 
 func eventGone(err error) *Failure {
-	return &Failure{Kind: Refused, Code: CodeEventGone, Err: err,
-		Message: "the event was deleted in Google Calendar; cancel this meeting and create a new one, or restore the event from the calendar's bin and change the meeting again"}
+	return &Failure{
+		Kind: Refused, Code: CodeEventGone, Err: err,
+		Message: "the event was deleted in Google Calendar; cancel this meeting and create a new one, or restore the event from the calendar's bin and change the meeting again",
+	}
 }
 
 // settle makes the space's settings equal.

@@ -207,7 +207,7 @@ func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	verdict, err := g.do(ctx, in, wish, job.Attempt{
-		Dispatch: in.GetDispatch(), Failed: int(in.GetFailedAttempts()), Delivered: int(min(meta.NumDelivered, 1<<30)), //nolint:gosec // bounded
+		Dispatch: in.GetDispatch(), Failed: int(in.GetFailedAttempts()), Delivered: int(min(meta.NumDelivered, 1<<30)),
 	})
 	if err != nil {
 		g.log.ErrorContext(ctx, "job handler panicked", "meeting_id", in.GetMeetingId(), "job_id", in.GetJobId(), "error", err)
