@@ -217,9 +217,21 @@ func TestABodyAboveOneMebibyteIsRefused(t *testing.T) {
 		t.Errorf("exactly 1 MiB: %q", body)
 	}
 	for path, name := range map[string]string{"/api/v1/meetings/": "rest", "/meet.v1.MeetingService/GetMeeting": "rpc"} {
-		if resp, body := send(t, http.MethodPost, p.url+path, full+"x"); resp.StatusCode != http.StatusRequestEntityTooLarge || body != name+" too large\n" {
+		if resp, body := send(t, http.MethodPost, p.url+path, full+full+"x"); resp.StatusCode != http.StatusRequestEntityTooLarge || body != name+" too large\n" {
 			t.Errorf("%s: %d %q", path, resp.StatusCode, body)
 		}
+	}
+	// One that asks first is answered before it sends anything, however much that would be.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /api/v1/meetings/ HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 413 ") {
+		t.Errorf("asking first: %q, %v", line, err)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/api/v1/meetings/", io.MultiReader(strings.NewReader(full), strings.NewReader("x")))
 	if err != nil {

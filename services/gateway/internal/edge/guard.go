@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,6 +21,9 @@ import (
 const (
 	// maxBody is the largest body in bytes; of a gRPC stream each message has this limit, which the RPC surface keeps.
 	maxBody = 1 << 20
+	// maxDrain is the largest body that is read to its end although it is refused: a client that is still sending when the
+	// connection ends sees a reset in place of the answer.
+	maxDrain = 8 << 20
 	// compressFrom is where compressing begins to save a packet.
 	compressFrom = 1400
 )
@@ -33,7 +37,11 @@ func limitBody(next http.Handler, refuse func(http.ResponseWriter, *http.Request
 		switch {
 		case r.Body == nil || r.Body == http.NoBody || strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 		case r.ContentLength > maxBody:
-			w.Header().Set("Connection", "close") // what is still to come is not read
+			if r.ContentLength > maxDrain || r.Header.Get("Expect") != "" {
+				w.Header().Set("Connection", "close") // what is still to come is not read
+			} else if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				return // the client has gone, or is too slow
+			}
 			refuse(w, r, &http.MaxBytesError{Limit: maxBody})
 			return
 		default:
