@@ -56,7 +56,7 @@ type Client struct {
 // New makes a client that has no key yet. development is what decides about the emulator where MEET_GOOGLE and a key are absent.
 func New(config Config, development bool, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "meet_google_call_seconds", Help: "How long calls to Google took, by method and by what came of them.",
+		Name: "meet_google_call_seconds", Help: "How long calls to Google took, by method (token: an access token) and by what came of them.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	}, []string{"method", "outcome"})
 	if err := metrics.Register(seconds); err != nil {
@@ -94,7 +94,7 @@ func (c *Client) Start(ctx context.Context) error {
 	if err != nil {
 		return errors.New("the service account's key does not parse") // the cause may quote it
 	}
-	if c.tokens, err = newTokens(account, c.http.Transport, min(tokenTimeout, c.config.Timeout/2)); err != nil {
+	if c.tokens, err = newTokens(account, c.http.Transport, min(tokenTimeout, c.config.Timeout/2), c.seconds); err != nil {
 		return err
 	}
 	options := func(path string) []option.ClientOption {

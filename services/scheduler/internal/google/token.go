@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
 	"golang.org/x/sync/singleflight"
@@ -49,15 +49,15 @@ type tokens struct {
 	http     *http.Client
 	cache    *lru.Cache[tokenKey, *oauth2.Token]
 	fetching singleflight.Group
-	fetched  atomic.Int64
+	seconds  *prometheus.HistogramVec
 }
 
-func newTokens(account *jwt.Config, transport http.RoundTripper, timeout time.Duration) (*tokens, error) {
+func newTokens(account *jwt.Config, transport http.RoundTripper, timeout time.Duration, seconds *prometheus.HistogramVec) (*tokens, error) {
 	cache, err := lru.New[tokenKey, *oauth2.Token](maxTokens)
 	if err != nil {
 		return nil, fmt.Errorf("make the token cache: %w", err)
 	}
-	return &tokens{account: account, http: &http.Client{Transport: transport, Timeout: timeout}, cache: cache}, nil
+	return &tokens{account: account, http: &http.Client{Transport: transport, Timeout: timeout}, cache: cache, seconds: seconds}, nil
 }
 
 // errNoToken: the answer was a success and had no access token, as Google answers where it does not know a scope.
@@ -71,10 +71,14 @@ func (t *tokens) get(ctx context.Context, subject string, scopes scopeSet) (stri
 	}
 	answer := t.fetching.DoChan(key.subject+" "+string(scopes), func() (any, error) {
 		// Others wait for it too, so it does not end with the first caller; the client's time-out bounds it.
+		begin, outcome := time.Now(), "ok"
 		token, err := t.fetch(context.WithoutCancel(ctx), key)
-		if err == nil {
+		if err != nil {
+			outcome = tokenFailure(ctx, err).Code
+		} else {
 			t.cache.Add(key, token)
 		}
+		t.seconds.WithLabelValues("token", outcome).Observe(time.Since(begin).Seconds())
 		return token, err
 	})
 	select {
@@ -97,7 +101,6 @@ func (t *tokens) drop(subject string, scopes scopeSet, refused string) {
 }
 
 func (t *tokens) fetch(ctx context.Context, key tokenKey) (*oauth2.Token, error) {
-	t.fetched.Add(1)
 	account := *t.account
 	account.Subject, account.Scopes = key.subject, strings.Fields(string(key.scopes))
 	token, err := account.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, t.http)).Token()

@@ -87,6 +87,7 @@ func TestPauses(t *testing.T) {
 		"one that failed long":      {down(0), Attempt{Delivered: 1, Failed: 500}, false, 5 * time.Minute, 10 * time.Minute},
 		"google says when, soon":    {down(20 * time.Second), Attempt{Delivered: 1}, true, 20 * time.Second, 21 * time.Second},
 		"google says when, late":    {down(10 * time.Minute), Attempt{Delivered: 1}, false, 10 * time.Minute, 11 * time.Minute},
+		"google says a year":        {down(365 * 24 * time.Hour), Attempt{Delivered: 1}, false, 6 * time.Hour, 7 * time.Hour},
 		"a space not visible":       {&Failure{Kind: Hidden}, Attempt{Delivered: 2}, true, 8 * time.Second, 8 * time.Second},
 		"a space never visible":     {&Failure{Kind: Hidden}, Attempt{Delivered: 1, Failed: 2}, false, 0, 0},
 		"for good":                  {&Failure{Kind: Refused}, Attempt{Delivered: 1}, false, 0, 0},

@@ -8,6 +8,9 @@ import (
 // patience is how many attempts a space that Google does not show gets before that is taken for a refusal.
 const patience = 2
 
+// maxAfter bounds a wait that Google asks for, lest a wrong header parks a meeting for good.
+const maxAfter = 6 * time.Hour
+
 // pause is how long to wait after f, and whether that is short enough for the message to wait. Only the first dispatch is
 // tried again at once: while Google is down each row asks once, not four times. A failure for good is not waited for.
 func (s *SyncMeeting) pause(f *Failure, a Attempt) (again time.Duration, short bool) {
@@ -17,12 +20,13 @@ func (s *SyncMeeting) pause(f *Failure, a Attempt) (again time.Duration, short b
 	if f.Permanent() {
 		return 0, false
 	}
+	after := min(f.After, maxAfter)
 	steps := s.timing.Short
 	if f.Kind == Hidden {
 		steps = s.timing.Visible
 	}
 	if n := a.Delivered - 1; a.Failed == 0 && n < len(steps) {
-		again = max(f.After+jitter(time.Second/4), jitter(steps[max(n, 0)]))
+		again = max(after+jitter(time.Second/4), jitter(steps[max(n, 0)]))
 		if f.Kind == Hidden {
 			again = steps[max(n, 0)]
 		}
@@ -35,7 +39,7 @@ func (s *SyncMeeting) pause(f *Failure, a Attempt) (again time.Duration, short b
 		long = min(s.timing.Long<<a.Failed, s.timing.LongMax)
 	}
 	// Half of it is fixed: a pause near nothing would make the doubling worthless.
-	return max(f.After+jitter(long/4), long/2+jitter(long/2)), false
+	return max(after+jitter(long/4), long/2+jitter(long/2)), false
 }
 
 // jitter is a random time up to d, so that what failed together does not come back together.

@@ -178,6 +178,12 @@ func (g *GoogleJobs) keepLeases(ctx context.Context) {
 
 // work runs one message to its end: settled, handed back, or left to come again.
 func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
+	defer func() {
+		if p := recover(); p != nil { // a message that kills its handler would kill every scheduler in turn
+			g.log.ErrorContext(ctx, "message handler panicked", "subject", msg.Subject(), "panic", p, "stack", string(debug.Stack()))
+			g.bury(ctx, msg, fmt.Sprintf("panic: %v", p))
+		}
+	}()
 	meta, err := msg.Metadata()
 	if err != nil {
 		g.bury(ctx, msg, err.Error())
@@ -210,7 +216,6 @@ func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
 		Dispatch: in.GetDispatch(), Failed: int(in.GetFailedAttempts()), Delivered: int(min(meta.NumDelivered, 1<<30)),
 	})
 	if err != nil {
-		g.log.ErrorContext(ctx, "job handler panicked", "meeting_id", in.GetMeetingId(), "job_id", in.GetJobId(), "error", err)
 		if g.report(ctx, msg, in, &verdict) == nil {
 			g.bury(ctx, msg, err.Error())
 		}
@@ -298,7 +303,7 @@ func (g *GoogleJobs) do(ctx context.Context, in *meetv1.SyncMeetingJob, w job.Wi
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
-			g.log.ErrorContext(ctx, "panic", "meeting_id", in.GetMeetingId(), "panic", p, "stack", string(debug.Stack()))
+			g.log.ErrorContext(ctx, "job handler panicked", "meeting_id", in.GetMeetingId(), "job_id", in.GetJobId(), "panic", p, "stack", string(debug.Stack()))
 			v = job.Verdict{Outcome: &job.Outcome{
 				Version: w.Version, Step: job.StepNone, Google: w.Google, RetryAt: time.Now().Add(oddPause), // of the process, not of a meeting
 				Failure: &job.Failure{Kind: job.Transient, Code: job.CodeInternal, Message: "the scheduler failed; its log and MEET_DEAD say more"},
