@@ -275,11 +275,11 @@ func Await(ctx context.Context, b *Bus, operation string, ready func(context.Con
 	if err != nil {
 		return nil, nil //nolint:nilnil,nilerr // not done in time is no failure: the operation goes on
 	}
-	done := new(meetv1.OperationDone)
-	if err := proto.Unmarshal(msg.Data, done); err != nil {
+	reply := new(meetv1.CommandReply) // the same message that the caller of the command gets as its second reply
+	if err := proto.Unmarshal(msg.Data, reply); err != nil {
 		return nil, fmt.Errorf("decode the end of operation %s: %w", operation, err)
 	}
-	return done, nil
+	return reply.GetDone(), nil
 }
 
 // Post publishes a command that nobody waits for, such as an outcome, and returns once the stream has stored it.

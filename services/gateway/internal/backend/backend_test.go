@@ -91,7 +91,7 @@ func TestARepeatWaitsForWhatIsStillUnderWay(t *testing.T) {
 	if got, err := backend.New(patient, m.Bus).CreateMeeting(t.Context(), caller, true, request()); err != nil || !got.Pending() {
 		t.Fatalf("first: %+v, %v", got, err)
 	}
-	body, err := proto.Marshal(done())
+	body, err := proto.Marshal(&meetv1.CommandReply{Done: done()})
 	if err != nil {
 		t.Fatal(err)
 	}
