@@ -325,7 +325,7 @@ func attach(ev *Event, e *event, wish *ConferenceData) *apiError {
 // holds the store's lock.
 func (s *Server) save(calendarID string, ev *Event, e *event, sp *space, now time.Time) error {
 	st := s.store
-	e.rev = st.nextRev(now)
+	e.id, e.rev = ev.ID, st.nextRev(now)
 	e.updated = now.UnixMilli()
 	e.cancelled = ev.Status == statusCancelled
 	ev.Etag = `"` + strconv.FormatInt(e.rev, 10) + `"`
@@ -344,7 +344,7 @@ func (s *Server) save(calendarID string, ev *Event, e *event, sp *space, now tim
 	if sp != nil {
 		st.keepSpace(sp)
 	}
-	st.keepEvent(calendarID, ev.ID, e)
+	st.keepEvent(calendarID, e)
 	return nil
 }
 

@@ -135,20 +135,12 @@ func (s *Server) notifications() []Notification {
 				continue
 			}
 			out = append(out, Notification{
-				CalendarID: id, EventID: eventID(e.raw), Rounds: n.Invitations + n.Updates + n.Cancellations,
+				CalendarID: id, EventID: e.id, Rounds: n.Invitations + n.Updates + n.Cancellations,
 				Invitations: n.Invitations, Updates: n.Updates, Cancellations: n.Cancellations, Messages: n.Messages,
 			})
 		}
 	}
 	return out
-}
-
-func eventID(raw []byte) string {
-	var head struct {
-		ID string `json:"id"`
-	}
-	_ = json.Unmarshal(raw, &head) // own JSON
-	return head.ID
 }
 
 // controlRoutes are the emulator's own. They answer this machine only, unless told otherwise, and

@@ -201,8 +201,8 @@ func TestEverySpaceSettingHasGooglesValues(t *testing.T) {
 			}
 		}
 		got, want := slices.Sorted(slices.Values(append([]string{set.unset}, set.values...))), slices.Sorted(slices.Values(schema.Enum))
-		if !slices.Equal(got, want) || !slices.Contains(set.values, set.usual) {
-			t.Errorf("%s: Google has %v, we %v and usually %s", set.path, want, got, set.usual)
+		if !slices.Equal(got, want) || !slices.Contains(set.values, *set.of(usualConfig())) {
+			t.Errorf("%s: Google has %v, we %v and usually %q", set.path, want, got, *set.of(usualConfig()))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package googlefake
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,35 +21,50 @@ type journal struct {
 	size int64 // of what is whole
 }
 
-// replay reads a journal and gives each line to apply. A last line that was cut off is left out.
-func replay(dir string, apply func(line []byte) error) error {
+// replay reads a journal, gives each line to apply, and says how many there were and where the last
+// whole one ends. A last line that was cut off is left out.
+func replay(dir string, apply func(line []byte) error) (lines int, size int64, err error) {
 	f, err := os.Open(filepath.Join(dir, journalFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("open the emulator's state: %w", err)
+		return 0, 0, fmt.Errorf("open the emulator's state: %w", err)
 	}
 	defer f.Close()
 	r := bufio.NewReaderSize(f, 1<<16)
-	for n := 1; ; n++ {
+	for {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return nil // what stands after the last newline was never answered
+			return lines, size, nil // what stands after the last newline was never answered
 		}
 		if err != nil {
-			return fmt.Errorf("read the emulator's state: %w", err)
+			return 0, 0, fmt.Errorf("read the emulator's state: %w", err)
 		}
-		if !json.Valid(line) {
-			if _, err := r.Peek(1); errors.Is(err, io.EOF) {
-				return nil
+		if err := apply(line); err != nil {
+			if _, end := r.Peek(1); errors.Is(end, io.EOF) && !json.Valid(line) {
+				return lines, size, nil
 			}
-			return fmt.Errorf("line %d of %s is damaged; remove the file to start afresh", n, f.Name())
+			return 0, 0, fmt.Errorf("line %d of %s is damaged (%w); remove the file to start afresh", lines+1, f.Name(), err)
 		}
-		if err := apply(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
-			return fmt.Errorf("line %d of %s: %w", n, f.Name(), err)
-		}
+		lines++
+		size += int64(len(line))
 	}
+}
+
+// reopen goes on after the whole lines of a journal.
+func reopen(dir string, size int64) (*journal, error) {
+	f, err := os.OpenFile(filepath.Join(dir, journalFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the emulator's state: %w", err)
+	}
+	if err = f.Truncate(size); err == nil {
+		_, err = f.Seek(size, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the emulator's state: %w", err), f.Close())
+	}
+	return &journal{file: f, size: size}, nil
 }
 
 // rewrite replaces the journal by lines and opens it for more.

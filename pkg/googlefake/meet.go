@@ -65,7 +65,6 @@ type setting struct {
 	path   string // as updateMask spells it
 	unset  string // means: as the user's policy decides; never answered
 	values []string
-	usual  string // what is answered while nothing was set
 	of     func(*SpaceConfig) *string
 }
 
@@ -77,53 +76,50 @@ func spaceSettings() []setting {
 		{
 			"config.accessType", "ACCESS_TYPE_UNSPECIFIED",
 			[]string{"OPEN", "TRUSTED", "RESTRICTED"},
-			"TRUSTED",
 			func(c *SpaceConfig) *string { return &c.AccessType },
 		},
 		{
 			"config.entryPointAccess", "ENTRY_POINT_ACCESS_UNSPECIFIED",
 			[]string{"ALL", "CREATOR_APP_ONLY"},
-			"ALL",
 			func(c *SpaceConfig) *string { return &c.EntryPointAccess },
 		},
 		{
-			"config.moderation", "MODERATION_UNSPECIFIED", onOff, "OFF",
+			"config.moderation", "MODERATION_UNSPECIFIED", onOff,
 			func(c *SpaceConfig) *string { return &c.Moderation },
 		},
 		{
-			"config.moderationRestrictions.chatRestriction", moderation, restriction, "NO_RESTRICTION",
+			"config.moderationRestrictions.chatRestriction", moderation, restriction,
 			func(c *SpaceConfig) *string { return &c.ModerationRestrictions.ChatRestriction },
 		},
 		{
-			"config.moderationRestrictions.reactionRestriction", moderation, restriction, "NO_RESTRICTION",
+			"config.moderationRestrictions.reactionRestriction", moderation, restriction,
 			func(c *SpaceConfig) *string { return &c.ModerationRestrictions.ReactionRestriction },
 		},
 		{
-			"config.moderationRestrictions.presentRestriction", moderation, restriction, "NO_RESTRICTION",
+			"config.moderationRestrictions.presentRestriction", moderation, restriction,
 			func(c *SpaceConfig) *string { return &c.ModerationRestrictions.PresentRestriction },
 		},
 		{
-			"config.moderationRestrictions.defaultJoinAsViewerType", "DEFAULT_JOIN_AS_VIEWER_TYPE_UNSPECIFIED", onOff, "OFF",
+			"config.moderationRestrictions.defaultJoinAsViewerType", "DEFAULT_JOIN_AS_VIEWER_TYPE_UNSPECIFIED", onOff,
 			func(c *SpaceConfig) *string { return &c.ModerationRestrictions.DefaultJoinAsViewerType },
 		},
 		{
 			"config.attendanceReportGenerationType", "ATTENDANCE_REPORT_GENERATION_TYPE_UNSPECIFIED",
 			[]string{"GENERATE_REPORT", "DO_NOT_GENERATE"},
-			"DO_NOT_GENERATE",
 			func(c *SpaceConfig) *string { return &c.AttendanceReportGenerationType },
 		},
 		{
-			"config.artifactConfig.recordingConfig.autoRecordingGeneration", artifact, onOff, "OFF",
+			"config.artifactConfig.recordingConfig.autoRecordingGeneration", artifact, onOff,
 			func(c *SpaceConfig) *string { return &c.ArtifactConfig.RecordingConfig.AutoRecordingGeneration },
 		},
 		{
-			"config.artifactConfig.transcriptionConfig.autoTranscriptionGeneration", artifact, onOff, "OFF",
+			"config.artifactConfig.transcriptionConfig.autoTranscriptionGeneration", artifact, onOff,
 			func(c *SpaceConfig) *string {
 				return &c.ArtifactConfig.TranscriptionConfig.AutoTranscriptionGeneration
 			},
 		},
 		{
-			"config.artifactConfig.smartNotesConfig.autoSmartNotesGeneration", artifact, onOff, "OFF",
+			"config.artifactConfig.smartNotesConfig.autoSmartNotesGeneration", artifact, onOff,
 			func(c *SpaceConfig) *string { return &c.ArtifactConfig.SmartNotesConfig.AutoSmartNotesGeneration },
 		},
 	}
@@ -161,16 +157,29 @@ func (sp *space) resource(owner bool) Space {
 	if !owner {
 		return out
 	}
-	out.Config = new(SpaceConfig)
+	out.Config = usualConfig()
 	if sp.Config != nil {
-		*out.Config = *sp.Config
-	}
-	for _, set := range spaceSettings() {
-		if v := set.of(out.Config); *v == "" {
-			*v = set.usual
+		for _, set := range spaceSettings() {
+			if v := *set.of(sp.Config); v != "" {
+				*set.of(out.Config) = v
+			}
 		}
 	}
 	return out
+}
+
+// usualConfig is a space where nothing was set.
+func usualConfig() *SpaceConfig {
+	const free = "NO_RESTRICTION"
+	return &SpaceConfig{
+		AccessType: "TRUSTED", EntryPointAccess: "ALL", Moderation: "OFF", AttendanceReportGenerationType: "DO_NOT_GENERATE",
+		ModerationRestrictions: ModerationRestrictions{
+			ChatRestriction: free, ReactionRestriction: free, PresentRestriction: free, DefaultJoinAsViewerType: "OFF",
+		},
+		ArtifactConfig: ArtifactConfig{
+			RecordingConfig: RecordingConfig{"OFF"}, TranscriptionConfig: TranscriptionConfig{"OFF"}, SmartNotesConfig: SmartNotesConfig{"OFF"},
+		},
+	}
 }
 
 func platformInvalid(field, message string) *apiError {

@@ -142,3 +142,36 @@ func TestATornLastLineIsLeftOutAndADamagedOneIsSaid(t *testing.T) {
 		t.Errorf("a damaged first line: %v", err)
 	}
 }
+
+func TestALogThatIsMostlyHistoryIsCompacted(t *testing.T) {
+	dir := t.TempDir()
+	f, stop := inDir(t, dir)
+	svc := f.calendar(t, boss)
+	insert(t, svc, lesson("lesson00001"))
+	for range 20 {
+		if _, err := svc.Events.Patch("primary", "lesson00001", &calendar.Event{Summary: "Again"}).Do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := asJSON(t, f.state(t))
+	stop()
+	before := lineCount(t, dir)
+	g, stop := inDir(t, dir)
+	defer stop()
+	if got := asJSON(t, g.state(t)); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	// A person, a space and an event are left.
+	if after := lineCount(t, dir); before < 20 || after != 3 {
+		t.Errorf("%d lines became %d", before, after)
+	}
+}
+
+func lineCount(t *testing.T, dir string) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "state.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(b), "\n")
+}

@@ -1,6 +1,7 @@
 package googlefake
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type calendar struct {
 
 // event is one event as it is answered, with what lists and rules ask of it.
 type event struct {
+	id        string
 	raw       []byte // the Calendar resource, compact
 	rev       int64  // etag; rises with every write to anything
 	index     int    // in the calendar's order
@@ -90,8 +92,10 @@ type record struct {
 	Calendar string          `json:"cal,omitempty"`
 	Pending  *pending        `json:"pending,omitempty"`
 	Notified *notified       `json:"notified,omitempty"`
-	Event    json.RawMessage `json:"event,omitempty"`
+	Event    json.RawMessage `json:"-"` // stands last, after eventMark
 }
+
+const eventMark = `,"event":`
 
 // openStore brings back what dir holds; "" holds nothing.
 func openStore(dir string) (*store, error) {
@@ -102,15 +106,30 @@ func openStore(dir string) (*store, error) {
 	if dir == "" {
 		return st, nil
 	}
-	if err := replay(dir, st.apply); err != nil {
+	lines, size, err := replay(dir, st.apply)
+	if err != nil {
 		return nil, err
 	}
-	j, err := rewrite(dir, st.dump)
+	var j *journal
+	if lines > 2*st.size() { // most of it is history
+		j, err = rewrite(dir, st.dump)
+	} else {
+		j, err = reopen(dir, size)
+	}
 	if err != nil {
 		return nil, err
 	}
 	st.journal = j
 	return st, nil
+}
+
+// size counts the lines that a fresh journal would have.
+func (st *store) size() int {
+	n := len(st.users) + len(st.order) + 1
+	for _, cal := range st.calendars {
+		n += len(cal.order)
+	}
+	return n
 }
 
 func (st *store) close() error {
@@ -126,10 +145,21 @@ func (st *store) clockOffset() time.Duration { return time.Duration(st.offset.Lo
 
 // apply replays one line.
 func (st *store) apply(line []byte) error {
+	// An event makes up most of its line, so it is cut out and read only once. No JSON string
+	// holds the mark, as its quotes would be escaped there.
+	var raw json.RawMessage
+	if head, rest, ok := bytes.Cut(line, []byte(eventMark)); ok {
+		end, whole := bytes.CutSuffix(bytes.TrimSpace(rest), []byte("}"))
+		if !whole {
+			return io.ErrUnexpectedEOF
+		}
+		line, raw = append(bytes.Clone(head), '}'), end
+	}
 	var rec record
 	if err := json.Unmarshal(line, &rec); err != nil {
 		return err
 	}
+	rec.Event = raw
 	switch {
 	case rec.Kind == "user":
 		st.users[rec.User] = true
@@ -138,7 +168,7 @@ func (st *store) apply(line []byte) error {
 	case rec.Kind == "space" && rec.Space != nil:
 		st.keepSpace(rec.Space)
 	case rec.Kind == "event" && len(rec.Event) > 0:
-		e, id, err := readEvent(rec.Event)
+		e, err := readEvent(rec.Event)
 		if err != nil {
 			return err
 		}
@@ -147,7 +177,7 @@ func (st *store) apply(line []byte) error {
 			e.notified = *rec.Notified
 		}
 		st.rev = max(st.rev, e.rev)
-		st.keepEvent(rec.Calendar, id, e)
+		st.keepEvent(rec.Calendar, e)
 	default:
 		return fmt.Errorf("unknown record %q", rec.Kind)
 	}
@@ -155,7 +185,7 @@ func (st *store) apply(line []byte) error {
 }
 
 // readEvent rebuilds an event from its resource.
-func readEvent(raw []byte) (*event, string, error) {
+func readEvent(raw []byte) (*event, error) {
 	var head struct {
 		ID      string    `json:"id"`
 		Etag    string    `json:"etag"`
@@ -165,20 +195,20 @@ func readEvent(raw []byte) (*event, string, error) {
 		End     EventTime `json:"end"`
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	rev, err := strconv.ParseInt(strings.Trim(head.Etag, `"`), 10, 64)
 	if err != nil {
-		return nil, "", fmt.Errorf("event %s: etag %s", head.ID, head.Etag)
+		return nil, fmt.Errorf("event %s: etag %s", head.ID, head.Etag)
 	}
-	e := &event{raw: raw, rev: rev, updated: head.Updated.UnixMilli(), cancelled: head.Status == statusCancelled}
+	e := &event{id: head.ID, raw: raw, rev: rev, updated: head.Updated.UnixMilli(), cancelled: head.Status == statusCancelled}
 	start, errStart := head.Start.instant()
 	end, errEnd := head.End.instant()
 	if err := errors.Join(errStart, errEnd); err != nil {
-		return nil, "", fmt.Errorf("event %s: %w", head.ID, err)
+		return nil, fmt.Errorf("event %s: %w", head.ID, err)
 	}
 	e.start, e.end = start.Unix(), end.Unix()
-	return e, head.ID, nil
+	return e, nil
 }
 
 // dump writes everything as a fresh journal.
@@ -222,7 +252,7 @@ func appendEvent(b []byte, calendarID string, e *event) []byte {
 	if e.pending != nil {
 		b = append(append(b, `,"pending":`...), mustJSON(e.pending)...)
 	}
-	b = append(append(b, `,"event":`...), e.raw...)
+	b = append(append(b, eventMark...), e.raw...)
 	return append(b, "}\n"...)
 }
 
@@ -283,20 +313,20 @@ func (st *store) event(calendarID, id string) *event {
 }
 
 // keepEvent adds an event or puts it in the place of the one with its id.
-func (st *store) keepEvent(calendarID, id string, e *event) {
+func (st *store) keepEvent(calendarID string, e *event) {
 	cal := st.calendars[calendarID]
 	if cal == nil {
 		cal = &calendar{id: calendarID, byID: make(map[string]*event)}
 		st.calendars[calendarID] = cal
 	}
-	if old := cal.byID[id]; old != nil {
+	if old := cal.byID[e.id]; old != nil {
 		e.index = old.index
 		cal.order[e.index] = e
 	} else {
 		e.index = len(cal.order)
 		cal.order = append(cal.order, e)
 	}
-	cal.byID[id] = e
+	cal.byID[e.id] = e
 }
 
 func (st *store) keepSpace(sp *space) {
