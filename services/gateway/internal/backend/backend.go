@@ -55,8 +55,8 @@ func (c Config) Check() error {
 	return errors.Join(problems...)
 }
 
-// maxCreateWait leaves the rest of an answer's 60 s to everything else.
-const maxCreateWait = 45 * time.Second
+// maxCreateWait stays below the port's read timeout of 30 s: net/http ends the context of a request that runs longer.
+const maxCreateWait = 25 * time.Second
 
 // Reasons that this package adds.
 const (
