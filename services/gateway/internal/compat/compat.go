@@ -19,7 +19,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
-	"go.uber.org/fx"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/config"
@@ -141,6 +140,3 @@ func knownZone(name string) bool {
 	_, err := time.LoadLocation(name)
 	return err == nil
 }
-
-// Module is the REST surface. Needs Config, Build, *backend.Backend and *slog.Logger; provides *API.
-var Module = fx.Module("gateway/compat", fx.Provide(New))

@@ -73,9 +73,9 @@ func (x *exchange) principal() bus.Principal { return auth.From(x.r.Context()) }
 // param is a part of the path.
 func (x *exchange) param(name string) string { return chi.URLParam(x.r, name) }
 
-// number is a part of the path that must be a number to name anything.
-func (x *exchange) number(name string) (int64, error) {
-	n, err := strconv.ParseInt(x.param(name), 10, 64)
+// number is the id in the path where only a number names anything.
+func (x *exchange) number() (int64, error) {
+	n, err := strconv.ParseInt(x.param("id"), 10, 64)
 	if err != nil || n <= 0 {
 		return 0, refuse(http.StatusNotFound, notFound)
 	}
@@ -91,6 +91,7 @@ func (x *exchange) caller() (backend.Caller, error) {
 	c := backend.Caller{
 		Principal: x.principal(), Route: x.r.Method + " " + x.r.URL.Path,
 		RequestID: logging.ID(ctx, logging.RequestID), RemoteAddr: x.r.RemoteAddr,
+		Traceparent: x.r.Header.Get("Traceparent"), // the port lets a well-formed one through alone
 	}
 	if keys, shown := x.r.Header["Idempotency-Key"]; shown {
 		c.IdempotencyKey = keys[0]
@@ -98,24 +99,7 @@ func (x *exchange) caller() (backend.Caller, error) {
 			return c, refuse(http.StatusBadRequest, longKey)
 		}
 	}
-	if parent := x.r.Header.Get("Traceparent"); traceparent(parent) {
-		c.Traceparent = parent
-	}
 	return c, nil
-}
-
-// traceparent tells whether v is a W3C trace context of version 00: what a client sends travels on only in this shape.
-func traceparent(v string) bool {
-	if len(v) != 55 || v[:3] != "00-" || v[35] != '-' || v[52] != '-' {
-		return false
-	}
-	for i, c := range []byte(v) {
-		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
-		if !hex && i != 2 && i != 35 && i != 52 {
-			return false
-		}
-	}
-	return true
 }
 
 // prefersAsync tells whether the caller asked not to be kept waiting (RFC 7240 §4.1).

@@ -135,7 +135,7 @@ func (a *API) managed(x *exchange) (*meetv1.User, error) {
 	if err := x.admin(); err != nil {
 		return nil, err
 	}
-	id, err := x.number("id")
+	id, err := x.number()
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (a *API) listManaged(x *exchange) error {
 	if err := x.admin(); err != nil {
 		return err
 	}
-	return a.users.list(a, x, true)
+	return a.usersPage(x, true)
 }
 
 func (a *API) getManaged(x *exchange) error {
@@ -235,7 +235,7 @@ func (a *API) changeUser(x *exchange, form *form[*meetv1.UpdateUserRequest]) err
 	if err := x.admin(); err != nil {
 		return err
 	}
-	id, err := x.number("id")
+	id, err := x.number()
 	if err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func (a *API) setActive(x *exchange, active bool, said reason) error {
 	if err := x.admin(); err != nil {
 		return err
 	}
-	id, err := x.number("id")
+	id, err := x.number()
 	if err != nil {
 		return err
 	}

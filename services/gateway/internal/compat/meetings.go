@@ -9,6 +9,7 @@ import (
 
 	"buf.build/go/protovalidate"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -163,22 +164,8 @@ func (x *exchange) meetingID() (string, error) {
 
 // canonicalUUID takes the usual form alone, in any case.
 func canonicalUUID(s string) (string, bool) {
-	if len(s) != 36 {
-		return "", false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if c != '-' {
-				return "", false
-			}
-			continue
-		}
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
-			return "", false
-		}
-	}
-	return strings.ToLower(s), true
+	id, err := uuid.Parse(s)
+	return id.String(), err == nil && len(s) == len(uuid.UUID{}.String())
 }
 
 // meeting reads the one in the path.
@@ -231,7 +218,7 @@ const (
 
 func readListQuery(f *filters) *meetv1.ListMeetingsRequest {
 	req := &meetv1.ListMeetingsRequest{
-		OrganizerId:        f.number("organizer", 1, maxID),
+		OrganizerId:        f.number("organizer", maxID),
 		Status:             oneOf(f, "status", statusesByName),
 		ScheduledStartFrom: f.when("scheduled_start__gte"),
 		ScheduledStartTo:   f.when("scheduled_start__lte"),

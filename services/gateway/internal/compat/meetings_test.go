@@ -265,7 +265,7 @@ func TestAVersionConflictCarriesTheCurrentTag(t *testing.T) {
 
 func TestACancelAnswersTheSameEachTime(t *testing.T) {
 	s := newREST(t)
-	backendtest.Command(s.meetings, subject.CancelMeeting, func(_ bus.Envelope, req *meetv1.CancelMeetingRequest) cancelAnswer {
+	backendtest.Command(s.meetings, subject.CancelMeeting, func(bus.Envelope, *meetv1.CancelMeetingRequest) cancelAnswer {
 		m := aMeeting()
 		m.Status, m.Etag = meetv1.MeetingStatus_MEETING_STATUS_CANCELLED, `"4"`
 		return cancelAnswer{Response: &meetv1.CancelMeetingResponse{Meeting: m}}
@@ -357,12 +357,7 @@ func TestCommandsCarryWhoAskedAndWhichRequest(t *testing.T) {
 	scriptUpdate(s)
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	s.do("PATCH", oneMeeting, `{}`, "Traceparent", trace, "Nats-Msg-Id", "x", "Meet-Role", "admin")
-	s.do("PATCH", oneMeeting, `{}`, "Traceparent", "not a trace")
-	envelopes := s.meetings.Envelopes()
-	if e := envelopes[0]; e.Principal != s.who || e.Traceparent != trace || e.RemoteAddr == "" || e.BodyHash == "" {
+	if e := s.meetings.Envelopes()[0]; e.Principal != s.who || e.Traceparent != trace || e.RemoteAddr == "" || e.BodyHash == "" {
 		t.Errorf("envelope %+v", e)
-	}
-	if e := envelopes[1]; e.Traceparent != "" {
-		t.Errorf("traceparent %q travelled", e.Traceparent)
 	}
 }

@@ -14,7 +14,7 @@ func (a *API) listParticipants(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	req := &meetv1.ListParticipantsRequest{MeetingId: f.number("meeting", 1, maxID), PageSize: f.page(wholePage), PageToken: f.token()}
+	req := &meetv1.ListParticipantsRequest{MeetingId: f.number("meeting", maxID), PageSize: f.page(wholePage), PageToken: f.token()}
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (a *API) listParticipants(x *exchange) error {
 }
 
 func (a *API) getParticipant(x *exchange) error {
-	id, err := x.number("id")
+	id, err := x.number()
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (a *API) listRecordings(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	req := &meetv1.ListRecordingsRequest{MeetingId: f.number("meeting", 1, maxID), PageSize: f.page(wholePage), PageToken: f.token()}
+	req := &meetv1.ListRecordingsRequest{MeetingId: f.number("meeting", maxID), PageSize: f.page(wholePage), PageToken: f.token()}
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (a *API) listRecordings(x *exchange) error {
 }
 
 func (a *API) getRecording(x *exchange) error {
-	id, err := x.number("id")
+	id, err := x.number()
 	if err != nil {
 		return err
 	}
@@ -71,10 +71,10 @@ func (a *API) getRecording(x *exchange) error {
 	return nil
 }
 
-func (a *API) listUsers(x *exchange) error { return a.users.list(a, x, false) }
+func (a *API) listUsers(x *exchange) error { return a.usersPage(x, false) }
 
-// list answers with users; the public list shows active ones alone.
-func (userForms) list(a *API, x *exchange, inactive bool) error {
+// usersPage answers with users, inactive ones included or not.
+func (a *API) usersPage(x *exchange, inactive bool) error {
 	f, err := x.filters()
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (userForms) list(a *API, x *exchange, inactive bool) error {
 }
 
 func (a *API) getUser(x *exchange) error {
-	id, err := x.number("id")
+	id, err := x.number()
 	if err != nil {
 		return err
 	}

@@ -88,10 +88,10 @@ func TestParticipantsAndRecordingsOfAllMeetings(t *testing.T) {
 		}
 		return &meetv1.ListParticipantsResponse{Participants: someParticipants()[1:]}, nil
 	})
-	backendtest.Query(s.meetings, subject.GetParticipant, func(req *meetv1.GetParticipantRequest) (*meetv1.Participant, error) {
+	backendtest.Query(s.meetings, subject.GetParticipant, func(*meetv1.GetParticipantRequest) (*meetv1.Participant, error) {
 		return someParticipants()[1], nil
 	})
-	backendtest.Query(s.meetings, subject.ListRecordings, func(req *meetv1.ListRecordingsRequest) (*meetv1.ListRecordingsResponse, error) {
+	backendtest.Query(s.meetings, subject.ListRecordings, func(*meetv1.ListRecordingsRequest) (*meetv1.ListRecordingsResponse, error) {
 		return &meetv1.ListRecordingsResponse{NextPageToken: "t"}, nil
 	})
 	backendtest.Query(s.meetings, subject.GetRecording, func(*meetv1.GetRecordingRequest) (*meetv1.Recording, error) {

@@ -66,8 +66,8 @@ func (f *filters) text(name string, most int) string {
 // maxFilter is the longest value of a filter that is a number, a time or a name.
 const maxFilter = 64
 
-// number is a whole number within least..most; 0 when absent.
-func (f *filters) number(name string, least, most int64) int64 {
+// number is a whole number within 1..most; 0 when absent.
+func (f *filters) number(name string, most int64) int64 {
 	s := strings.TrimSpace(f.text(name, maxFilter))
 	if s == "" {
 		return 0
@@ -77,8 +77,8 @@ func (f *filters) number(name string, least, most int64) int64 {
 	case err != nil:
 		f.fail(name, filterNotANumber)
 		return 0
-	case n < least || n > most:
-		f.fail(name, outOfRange, "min", strconv.FormatInt(least, 10), "max", strconv.FormatInt(most, 10))
+	case n < 1 || n > most:
+		f.fail(name, outOfRange, "min", "1", "max", strconv.FormatInt(most, 10))
 		return 0
 	}
 	return n
@@ -126,8 +126,8 @@ const (
 
 // page is the size asked for, or otherwise.
 func (f *filters) page(otherwise int32) int32 {
-	if n := f.number("limit", 1, maxPage); n != 0 {
-		return int32(n)
+	if n := f.number("limit", maxPage); n != 0 {
+		return int32(n) //nolint:gosec // at most maxPage
 	}
 	return otherwise
 }
