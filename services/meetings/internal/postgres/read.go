@@ -84,7 +84,7 @@ func (s *Store) detail(ctx context.Context, id int64) (*app.MeetingDetail, error
 		},
 	})
 	if err != nil {
-		return nil, absent(err, meeting.ErrNotFound, "read a meeting")
+		return nil, absent(reach(err), meeting.ErrNotFound, "read a meeting")
 	}
 	return d, nil
 }

@@ -192,8 +192,8 @@ func ids[T ~int64](in []T) []int64 {
 }
 
 // hot runs single reads; wide what filters and pages.
-func (s *Store) hot() *db.Queries  { return db.New(s.pool) }
-func (s *Store) wide() *db.Queries { return db.New(s.lists) }
+func (s *Store) hot() *db.Queries  { return db.New(reading{s.pool}) }
+func (s *Store) wide() *db.Queries { return db.New(reading{s.lists}) }
 
 // Module stores everything. Needs Config and *slog.Logger; provides *Store as app.Store, app.Reads and itself for the relay.
 var Module = fx.Module("meetings/postgres",
