@@ -51,7 +51,7 @@ const (
 	filterNotATime    reason = "FILTER_NOT_A_TIME"
 	filterNotAChoice  reason = "FILTER_NOT_A_CHOICE"
 	outOfRange        reason = "OUT_OF_RANGE"
-	badPageToken      reason = "INVALID_PAGE_TOKEN"
+	badPageToken      reason = "TOKEN"
 	guestCount        reason = "COUNT"
 	tooLongToStore    reason = "MAX_LENGTH"
 	meetingCancelled  reason = "MEETING_CANCELLED"
