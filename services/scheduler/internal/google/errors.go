@@ -45,6 +45,7 @@ import (
 //	GOOGLE_TIMEOUT               yes     Google did not answer in time
 //	GOOGLE_CONFERENCE_PENDING    yes     Google has not finished the Meet yet
 //	GOOGLE_EVENT_BUSY            yes     somebody else changes the event at the same time
+//	INTERNAL                     yes     an error of the scheduler itself: its log and MEET_DEAD say more
 const (
 	CodeInvalidRequest       = "GOOGLE_INVALID_REQUEST"
 	CodePermissionDenied     = "GOOGLE_PERMISSION_DENIED"

@@ -1,8 +1,11 @@
 package google
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +59,26 @@ func TestReasonsOfBothDialects(t *testing.T) {
 				t.Errorf("kind %d, %s", f.Kind, f)
 			}
 		})
+	}
+}
+
+func TestEveryCodeSaysWhatToDo(t *testing.T) {
+	source, err := os.ReadFile("errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := os.ReadFile("../job/failure.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`= "(GOOGLE_[A-Z_]+)"`).FindAllSubmatch(append(bytes.Clone(source), more...), -1)
+	if len(declared) < 20 {
+		t.Fatalf("only %d codes found", len(declared))
+	}
+	for _, code := range declared {
+		if !regexp.MustCompile(`(?m)^//\t` + string(code[1]) + ` +(yes|no) +\S`).Match(source) {
+			t.Errorf("%s is not in the table above the codes", code[1])
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	tokenTimeout = 10 * time.Second
 	// tokenMargin is how long before its end a token is not used any more: longer than a call may take to arrive.
 	tokenMargin = time.Minute
-	// maxTokens bounds the cache: an hour's organizers, at about a kilobyte each. One that falls out costs a signature of a
+	// maxTokens bounds the cache: an hour's organizers, at well under a kilobyte each. One that falls out costs a signature of a
 	// millisecond and a call.
 	maxTokens = 20_000
 )
@@ -42,18 +42,24 @@ type tokenKey struct {
 	scopes  scopeSet
 }
 
+// token is what is kept of an answer.
+type token struct {
+	access  string
+	expires time.Time
+}
+
 // tokens keeps one access token for each impersonated account and scope set. A slow or failing request for one account's token
 // holds up no other account, and ends in time whatever its callers' deadlines are.
 type tokens struct {
 	account  *jwt.Config
 	http     *http.Client
-	cache    *lru.Cache[tokenKey, *oauth2.Token]
+	cache    *lru.Cache[tokenKey, token]
 	fetching singleflight.Group
 	seconds  *prometheus.HistogramVec
 }
 
 func newTokens(account *jwt.Config, transport http.RoundTripper, timeout time.Duration, seconds *prometheus.HistogramVec) (*tokens, error) {
-	cache, err := lru.New[tokenKey, *oauth2.Token](maxTokens)
+	cache, err := lru.New[tokenKey, token](maxTokens)
 	if err != nil {
 		return nil, fmt.Errorf("make the token cache: %w", err)
 	}
@@ -66,27 +72,27 @@ var errNoToken = errors.New("the token endpoint answered without an access token
 // get returns an access token of the subject. Callers of the same one share a request.
 func (t *tokens) get(ctx context.Context, subject string, scopes scopeSet) (string, error) {
 	key := tokenKey{strings.ToLower(subject), scopes}
-	if token, ok := t.cache.Get(key); ok && time.Until(token.Expiry) > tokenMargin {
-		return token.AccessToken, nil
+	if known, ok := t.cache.Get(key); ok && time.Until(known.expires) > tokenMargin {
+		return known.access, nil
 	}
 	answer := t.fetching.DoChan(key.subject+" "+string(scopes), func() (any, error) {
 		// Others wait for it too, so it does not end with the first caller; the client's time-out bounds it.
 		begin, outcome := time.Now(), "ok"
-		token, err := t.fetch(context.WithoutCancel(ctx), key)
+		fresh, err := t.fetch(context.WithoutCancel(ctx), key)
 		if err != nil {
 			outcome = tokenFailure(ctx, err).Code
 		} else {
-			t.cache.Add(key, token)
+			t.cache.Add(key, fresh)
 		}
 		t.seconds.WithLabelValues("token", outcome).Observe(time.Since(begin).Seconds())
-		return token, err
+		return fresh.access, err
 	})
 	select {
 	case a := <-answer:
 		if a.Err != nil {
 			return "", a.Err
 		}
-		return a.Val.(*oauth2.Token).AccessToken, nil
+		return a.Val.(string), nil
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
@@ -95,23 +101,22 @@ func (t *tokens) get(ctx context.Context, subject string, scopes scopeSet) (stri
 // drop forgets a token that Google refused, unless another caller has replaced it by now.
 func (t *tokens) drop(subject string, scopes scopeSet, refused string) {
 	key := tokenKey{strings.ToLower(subject), scopes}
-	if token, ok := t.cache.Peek(key); ok && token.AccessToken == refused {
+	if known, ok := t.cache.Peek(key); ok && known.access == refused {
 		t.cache.Remove(key)
 	}
 }
 
-func (t *tokens) fetch(ctx context.Context, key tokenKey) (*oauth2.Token, error) {
+func (t *tokens) fetch(ctx context.Context, key tokenKey) (token, error) {
 	account := *t.account
 	account.Subject, account.Scopes = key.subject, strings.Fields(string(key.scopes))
-	token, err := account.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, t.http)).Token()
-	if err != nil {
-		return nil, err
+	answer, err := account.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, t.http)).Token()
+	switch {
+	case err != nil:
+		return token{}, err
+	case answer.AccessToken == "":
+		return token{}, errNoToken
+	case answer.Expiry.IsZero():
+		return token{answer.AccessToken, time.Now().Add(2 * tokenMargin)}, nil // it did not say: not for long
 	}
-	if token.AccessToken == "" {
-		return nil, errNoToken
-	}
-	if token.Expiry.IsZero() {
-		token.Expiry = time.Now().Add(tokenMargin + time.Minute) // it did not say: not for long
-	}
-	return token, nil
+	return token{answer.AccessToken, answer.Expiry}, nil
 }
