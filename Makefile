@@ -194,7 +194,7 @@ generate/docs: ## docs that are made from code: docs/config.md, and what go:gene
 		echo 'Made by `make generate` from the settings structs; `--help-env` of each program shows the same.'
 		echo 'Settings are environment variables, read once at start. An empty one counts as absent; where'
 		echo '`_FILE` stands beside a name, that variable may name a file that holds the secret instead.'
-		for main in $$(compgen -G 'services/*/cmd/*/main.go' || true) pkg/googlefake/cmd/google-emulator/main.go; do
+		for main in $$(compgen -G 'services/*/cmd/*/main.go' | LC_ALL=C sort) pkg/googlefake/cmd/google-emulator/main.go; do
 			program=$$(basename "$${main%/main.go}")
 			printf '\n## `%s`\n\n' "$$program"
 			go run "./$${main%/main.go}" --help-env=markdown
