@@ -1,0 +1,337 @@
+// Package stacktest runs the whole product as a deployment would, every service a process of its own beside a real nats-server,
+// a real Postgres and the Google emulator, so that tests can kill any of them at any time and then ask whether all that was
+// answered is true. It knows the product by its programs, its public API and its tables; only tests may import it.
+package stacktest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const module = "github.com/meet-middleware/meet-middleware/"
+
+// Main runs the tests of a package that uses this kit and returns the exit code: its test binary is the nats-server and the
+// owner of Postgres too.
+func Main(m *testing.M) int {
+	if role := os.Getenv(roleVariable); role != "" {
+		return play(role)
+	}
+	code := m.Run()
+	if programs.dir != "" {
+		_ = os.RemoveAll(programs.dir) // a temporary folder
+	}
+	return code
+}
+
+// programs are built once for a test process.
+var programs build
+
+type build struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// Program gives the path of one of the programs, built with the places at which it can be made to crash.
+func Program(tb testing.TB, name string) string {
+	tb.Helper()
+	programs.once.Do(func() { programs.dir, programs.err = compile(context.WithoutCancel(tb.Context())) })
+	if programs.err != nil {
+		tb.Fatal(programs.err)
+	}
+	return filepath.Join(programs.dir, name)
+}
+
+func compile(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "meet-stacktest-bin-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // other users run them too
+		return dir, err
+	}
+	args := []string{"build", "-buildvcs=false", "-tags", "failpoint", "-o", dir + "/"}
+	for _, program := range []string{
+		"services/gateway/cmd/gateway", "services/meetings/cmd/meetings", "services/scheduler/cmd/scheduler",
+		"services/standalone/cmd/meet-middleware", "pkg/googlefake/cmd/google-emulator",
+	} {
+		args = append(args, module+program)
+	}
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil { //nolint:gosec // constants
+		return dir, fmt.Errorf("build the programs: %w: %s", err, out)
+	}
+	return dir, nil
+}
+
+// Options of a stack; zero instances are one.
+type Options struct {
+	Gateways, Meetings, Schedulers int
+	// Env is given to every service, after the kit's own settings.
+	Env []string
+	// Throwaway spares Postgres its fsync, where nothing is said about what a crash of it leaves.
+	Throwaway bool
+	// Postgres is another stack whose server to use, with a database of its own.
+	Postgres *Stack
+}
+
+// Stack is the product, running.
+type Stack struct {
+	Gateways, Meetings, Schedulers []*Process
+	Postgres, NATS, Emulator       *Process
+
+	dir      string
+	options  Options
+	urls     []string // of the gateways
+	ops      map[*Process]string
+	emulator string
+	nats     string
+	database string
+	pgData   string
+	self     string
+	all      []*Process // in the order of their start
+}
+
+// Start runs a stack until the test ends. Every program's log is shown when the test has failed.
+func Start(tb testing.TB, o Options) *Stack {
+	tb.Helper()
+	o.Gateways, o.Meetings, o.Schedulers = max(o.Gateways, 1), max(o.Meetings, 1), max(o.Schedulers, 1)
+	dir, err := os.MkdirTemp("", "meet-stacktest-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &Stack{dir: dir, options: o, ops: make(map[*Process]string)}
+	tb.Cleanup(func() { s.end(tb) })
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres has a user of its own when root tests
+		tb.Fatal(err)
+	}
+	if s.self, err = os.Executable(); err != nil {
+		tb.Fatal(err)
+	}
+	began := time.Now()
+	Program(tb, "") // build before anything waits
+	built := time.Now()
+	if err := s.infrastructure(tb); err != nil {
+		tb.Fatal(err)
+	}
+	servers := time.Now()
+	if err := s.services(tb); err != nil {
+		tb.Fatal(err)
+	}
+	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+	tb.Logf("programs built in %s, servers started in %s, services in %s", round(built.Sub(began)), round(servers.Sub(built)), round(time.Since(servers)))
+	return s
+}
+
+func (s *Stack) infrastructure(tb testing.TB) error {
+	ctx := tb.Context()
+	var errs [3]error
+	var all sync.WaitGroup
+	all.Go(func() { errs[0] = s.startPostgres(ctx) })
+	all.Go(func() {
+		port, err := freePort(ctx)
+		if err != nil {
+			errs[1] = err
+			return
+		}
+		s.nats = "nats://127.0.0.1:" + strconv.Itoa(port)
+		s.NATS = &Process{
+			Name: "nats", path: s.self, ready: serverServes,
+			env: []string{roleVariable + "=" + roleNATS, portVariable + "=" + strconv.Itoa(port), dirVariable + "=" + s.JetStreamDir()},
+		}
+		errs[1] = s.NATS.Start(ctx)
+	})
+	all.Go(func() {
+		port, err := freePort(ctx)
+		if err != nil {
+			errs[2] = err
+			return
+		}
+		s.emulator = "http://127.0.0.1:" + strconv.Itoa(port)
+		s.Emulator = &Process{
+			Name: "emulator", path: Program(tb, "google-emulator"),
+			ready: func(line string) bool { return strings.Contains(line, "emulator listening") },
+			env:   []string{"MEET_EMULATOR_ADDR=127.0.0.1:" + strconv.Itoa(port), "MEET_DATA_DIR=" + s.dir},
+		}
+		errs[2] = s.Emulator.Start(ctx)
+	})
+	all.Wait()
+	for _, p := range []*Process{s.Postgres, s.NATS, s.Emulator} {
+		if p != nil {
+			s.all = append(s.all, p)
+		}
+	}
+	return errors.Join(errs[:]...)
+}
+
+func (s *Stack) startPostgres(ctx context.Context) error {
+	if other := s.options.Postgres; other != nil {
+		name := "stack_" + strings.ToLower(filepath.Base(s.dir)[len("meet-stacktest-"):])
+		conn, err := pgx.Connect(ctx, other.database)
+		if err != nil {
+			return fmt.Errorf("connect to the other stack's Postgres: %w", err)
+		}
+		defer conn.Close(ctx) //nolint:errcheck // nothing is lost with it
+		if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+			return fmt.Errorf("make a database: %w", err)
+		}
+		s.database = strings.Replace(other.database, "/meet?", "/"+name+"?", 1)
+		return nil
+	}
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	env := []string{
+		roleVariable + "=" + rolePostgres, portVariable + "=" + strconv.Itoa(port), dirVariable + "=" + filepath.Join(s.dir, "postgres"),
+		"MEET_POSTGRES_BIN=" + os.Getenv("MEET_POSTGRES_BIN"),
+	}
+	if s.options.Throwaway {
+		env = append(env, fastVariable+"=1")
+	}
+	s.Postgres = &Process{Name: "postgres", path: s.self, ready: serverServes, env: env}
+	if err := s.Postgres.Start(ctx); err != nil {
+		return err
+	}
+	for _, line := range s.Postgres.Lines() {
+		if rest, ok := strings.CutPrefix(line, servesLine); ok {
+			s.database, s.pgData, _ = strings.Cut(rest, " ")
+		}
+	}
+	s.Postgres.killed = func() { killPostmaster(s.pgData) }
+	return nil
+}
+
+func (s *Stack) services(tb testing.TB) error {
+	ctx := tb.Context()
+	service := func(program string, n int, env ...string) (*Process, error) {
+		port, err := freePort(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ops := "127.0.0.1:" + strconv.Itoa(port)
+		p := &Process{
+			Name: program + "-" + strconv.Itoa(n+1), path: Program(tb, program), ready: serviceStarted,
+			env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops}, env...), s.options.Env...),
+		}
+		s.ops[p] = "http://" + ops
+		s.all = append(s.all, p)
+		return p, nil
+	}
+	for i := range s.options.Meetings {
+		p, err := service("meetings", i, "DATABASE_URL="+s.database)
+		if err != nil {
+			return err
+		}
+		s.Meetings = append(s.Meetings, p)
+	}
+	for i := range s.options.Schedulers {
+		p, err := service("scheduler", i, "MEET_EMULATOR_URL="+s.emulator)
+		if err != nil {
+			return err
+		}
+		s.Schedulers = append(s.Schedulers, p)
+	}
+	for i := range s.options.Gateways {
+		port, err := freePort(ctx)
+		if err != nil {
+			return err
+		}
+		addr := "127.0.0.1:" + strconv.Itoa(port)
+		p, err := service("gateway", i, "MEET_ADDR="+addr)
+		if err != nil {
+			return err
+		}
+		s.Gateways, s.urls = append(s.Gateways, p), append(s.urls, "http://"+addr)
+	}
+	return s.StartServices(ctx)
+}
+
+// Services are all processes but the servers that they use.
+func (s *Stack) Services() []*Process {
+	return append(append(append([]*Process(nil), s.Gateways...), s.Meetings...), s.Schedulers...)
+}
+
+// StartServices starts every service, all at once, and returns when all serve.
+func (s *Stack) StartServices(ctx context.Context) error {
+	services := s.Services()
+	for _, p := range services {
+		if err := p.Launch(); err != nil {
+			return err
+		}
+	}
+	for _, p := range services {
+		if err := p.AwaitStarted(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// JetStreamDir is where nats-server keeps its streams.
+func (s *Stack) JetStreamDir() string { return filepath.Join(s.dir, "nats") }
+
+// LoseJetStream removes everything that nats-server, which must not run, has kept.
+func (s *Stack) LoseJetStream(tb testing.TB) {
+	tb.Helper()
+	if err := os.RemoveAll(s.JetStreamDir()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// end ends everything at once and removes all of it.
+func (s *Stack) end(tb testing.TB) {
+	tb.Helper()
+	data := 0
+	if s.pgData != "" {
+		data = postmaster(s.pgData)
+	}
+	for i := len(s.all) - 1; i >= 0; i-- {
+		s.all[i].end()
+	}
+	if data != 0 {
+		if err := awaitNoProcess(data, stopPatience); err != nil {
+			tb.Errorf("Postgres: %v", err)
+		}
+	}
+	if tb.Failed() {
+		for _, p := range s.all {
+			p.show(tb)
+		}
+	}
+	// Children of a killed Postgres may be writing their last.
+	var err error
+	for range 20 {
+		if err = os.RemoveAll(s.dir); err == nil {
+			return
+		}
+	}
+	tb.Errorf("remove the stack's folder: %v", err)
+}
+
+// freePort is below those that the kernel gives to outgoing connections, because a program that is killed has to get the same
+// one again.
+func freePort(ctx context.Context) (int, error) {
+	const first, last = 15000, 30000
+	for range 100 {
+		port := first + rand.IntN(last-first)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		return port, l.Close()
+	}
+	return 0, errors.New("no free port")
+}
