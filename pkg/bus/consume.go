@@ -8,7 +8,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 )
+
+// drainWait bounds the end of a consumer; without a connection it can't end by itself.
+const drainWait = 2 * time.Second
 
 // Consume hands the messages of a durable to handle until ctx ends, making the durable and its stream where they are missing:
 // at the start, after a reconnect, after the store was lost. handle must not block for long; it owns the message and its ack.
@@ -60,8 +65,13 @@ func (b *Bus) consumeOnce(ctx context.Context, stream string, config jetstream.C
 		return nil, fmt.Errorf("consume %s of %s: %w", config.Durable, stream, err)
 	}
 	defer func() {
-		consuming.Stop()
-		<-consuming.Closed()
+		consuming.Drain() // what was fetched is still handed over: left here it would wait for its lease to end
+		select {
+		case <-consuming.Closed():
+		case <-time.After(drainWait):
+			consuming.Stop()
+			<-consuming.Closed()
+		}
 	}()
 	for {
 		select {
@@ -97,6 +107,7 @@ func (b *Bus) Bury(ctx context.Context, msg jetstream.Msg, deadSubject, reason s
 	if _, err := b.js.PublishMsg(ctx, dead); err != nil {
 		return fmt.Errorf("bury a message of %s: %w", msg.Subject(), err)
 	}
+	failpoint.Here("bus.buried")
 	if err := msg.TermWithReason(reason); err != nil {
 		return fmt.Errorf("terminate a buried message of %s: %w", msg.Subject(), err)
 	}

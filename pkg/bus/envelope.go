@@ -1,9 +1,12 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -54,6 +57,9 @@ type Envelope struct {
 	Traceparent string
 }
 
+// maxHeader bounds one header of the envelope, in bytes.
+const maxHeader = 1024
+
 // header renders the envelope.
 func (e Envelope) header() nats.Header {
 	h := make(nats.Header, 11)
@@ -89,6 +95,11 @@ func ParseEnvelope(h nats.Header) (Envelope, error) {
 		CommandID: id, Reply: h.Get(headerReply), BodyHash: h.Get(headerBodyHash), RequestID: h.Get(headerRequestID),
 		RemoteAddr: h.Get(headerRemote), Traceparent: h.Get(headerTrace),
 		Principal: Principal{Name: h.Get(headerPrincipal), Role: h.Get(headerRole)},
+	}
+	for _, text := range []string{e.Reply, e.BodyHash, e.RequestID, e.RemoteAddr, e.Traceparent, e.Principal.Name, e.Principal.Role} {
+		if len(text) > maxHeader || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return Envelope{}, errors.New("a header of the envelope is too long or holds what no row can hold")
+		}
 	}
 	if v := h.Get(headerDeadline); v != "" {
 		ms, err := strconv.ParseInt(v, 10, 64)

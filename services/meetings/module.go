@@ -22,14 +22,14 @@ type Config struct {
 	Admin    app.AdminConfig
 }
 
-// Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm and *slog.Logger.
+// Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger.
 var Module = fx.Module("meetings",
 	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig) { return c.Postgres, c.Admin }, fx.Private),
 	postgres.Module,
 	app.Module,
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),
-	fx.Invoke(func(lc fx.Lifecycle, p *app.Processor, c app.AdminConfig) {
-		lc.Append(fx.StartHook(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, c) }))
+	fx.Invoke(func(lc fx.Lifecycle, p *app.Processor, r app.Reads, c app.AdminConfig) {
+		lc.Append(fx.StartHook(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, r, c) }))
 	}),
 	nats.Module,
 )

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxtest"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -60,7 +61,8 @@ func (s *service) instance(t *testing.T) *fxtest.App {
 	c.Postgres.MaxConns, c.Postgres.Wait = 4, patience
 	app := fxtest.New(t, fx.NopLogger,
 		fx.Supply(c, logging.Config{Level: slog.LevelWarn}, bus.Config{Name: "meetings", Replicas: 1, Wait: patience, InProcess: s.nats}),
-		logging.Module, clock.Module, bus.Module, meetings.Module)
+		logging.Module, clock.Module, bus.Module, meetings.Module,
+		fx.Provide(fx.Annotate(prometheus.NewRegistry, fx.As(new(prometheus.Registerer)))))
 	app.RequireStart()
 	t.Cleanup(app.RequireStop)
 	return app

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 )
@@ -83,11 +84,86 @@ func taken(path, reason, text string) error {
 	return f.WithFields(fault.Field{Path: path, Reason: reason, Text: text})
 }
 
-// EmailKey is what makes two addresses the same user.
-func EmailKey(email string) string { return strings.ToLower(email) }
+// EmailKey is what makes two addresses the same user. Only ASCII letters lose their case, as with the database's unique index:
+// what Unicode folds together differs between the two.
+func EmailKey(email string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, email)
+}
 
-// maxUsername is the longest username, in bytes; Django's limit.
-const maxUsername = 150
+// The longest texts: those of Django's user, in characters, and an address as RFC 5321 §4.5.3.1 bounds it, in bytes.
+const (
+	maxUsername = 150
+	maxName     = 150
+	maxEmail    = 254
+	maxHash     = 512
+)
+
+// Check says what is wrong with a new user, all at once. The gateway checks shapes at the door; this keeps what must be true
+// however a command came.
+func (u *User) Check() error {
+	var c checks
+	c.text("username", u.Username, maxUsername)
+	if u.Username == "" {
+		c.bad("username", "REQUIRED", "must not be empty")
+	}
+	c.email(u.Email)
+	c.text("first_name", u.FirstName, maxName)
+	c.text("last_name", u.LastName, maxName)
+	c.text("password", u.PasswordHash, maxHash)
+	return c.fault()
+}
+
+// Check says what is wrong with a patch, all at once.
+func (p Patch) Check() error {
+	var c checks
+	if p.Email != nil {
+		c.email(*p.Email)
+	}
+	for _, field := range []struct {
+		path  string
+		text  *string
+		limit int
+	}{{"first_name", p.FirstName, maxName}, {"last_name", p.LastName, maxName}, {"password", p.PasswordHash, maxHash}} {
+		if field.text != nil {
+			c.text(field.path, *field.text, field.limit)
+		}
+	}
+	return c.fault()
+}
+
+type checks struct{ fields []fault.Field }
+
+func (c *checks) bad(path, reason, text string) {
+	c.fields = append(c.fields, fault.Field{Path: path, Reason: reason, Text: text})
+}
+
+func (c *checks) text(path, text string, limit int) {
+	if utf8.RuneCountInString(text) > limit {
+		c.bad(path, "MAX_LENGTH", "is too long")
+	}
+	if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+		c.bad(path, "CHARACTERS", "holds characters that are not allowed")
+	}
+}
+
+func (c *checks) email(s string) {
+	at := strings.LastIndexByte(s, '@')
+	if at <= 0 || at == len(s)-1 || len(s) > maxEmail || !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\r\n \t") {
+		c.bad("email", "EMAIL", "must be an email address")
+	}
+}
+
+func (c *checks) fault() error {
+	if len(c.fields) == 0 {
+		return nil
+	}
+	return fault.InvalidFields(c.fields...)
+}
 
 // OrganizerUsername is the name of a user made from an organizer's address: what stands before the @, and, where that is
 // taken, made unique by the user's number.
@@ -96,7 +172,7 @@ func OrganizerUsername(email string, id ID, taken func(string) bool) string {
 	if base == "" {
 		base = "user"
 	}
-	if len(base) > maxUsername-24 {
+	if len(base) > maxUsername-24 { // room for the number
 		base = strings.ToValidUTF8(base[:maxUsername-24], "")
 	}
 	if !taken(base) {

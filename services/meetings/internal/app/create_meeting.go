@@ -9,18 +9,25 @@ import (
 )
 
 // CreateMeeting stores a meeting and asks Google for its link.
-type CreateMeeting struct{ Spec meeting.Spec }
+type CreateMeeting struct {
+	Spec meeting.Spec
 
-// Needs a number, and the organizer's user.
+	refusal error
+}
+
+// Needs a number, and the organizer's user; a wrong spec needs nothing, and the database never sees it.
 func (c *CreateMeeting) Needs(n *Needs) {
+	if c.refusal = c.Spec.Check(); c.refusal != nil {
+		return
+	}
 	n.NewMeetings++
 	n.Organizers = append(n.Organizers, c.Spec.OrganizerEmail)
 }
 
 // Apply refuses a wrong spec with [fault.Invalid].
 func (c *CreateMeeting) Apply(u *Unit, command *Command) (Result, error) {
-	if err := c.Spec.Check(); err != nil {
-		return Result{}, err
+	if c.refusal != nil {
+		return Result{}, c.refusal
 	}
 	before := len(u.NewUsers)
 	organizer, err := u.Organizer(c.Spec.OrganizerEmail)

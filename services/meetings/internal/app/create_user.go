@@ -6,17 +6,30 @@ import "github.com/meet-middleware/meet-middleware/services/meetings/internal/ac
 type CreateUser struct {
 	Username, Email, FirstName, LastName, PasswordHash string
 	Role                                               account.Role
+
+	refusal error
 }
 
-// Needs to know whether name and address are free, and a number.
+func (c *CreateUser) user() *account.User {
+	return &account.User{
+		Username: c.Username, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName, Role: c.Role, Active: true, PasswordHash: c.PasswordHash,
+	}
+}
+
+// Needs to know whether name and address are free, and a number; a wrong user needs nothing.
 func (c *CreateUser) Needs(n *Needs) {
-	n.UserEmails = append(n.UserEmails, c.Email)
+	if c.refusal = c.user().Check(); c.refusal != nil {
+		return
+	}
 	n.Usernames = append(n.Usernames, c.Username)
 	n.Organizers = append(n.Organizers, c.Email)
 }
 
-// Apply refuses a taken name or address with [fault.AlreadyExists].
+// Apply refuses a wrong user with [fault.Invalid] and a taken name or address with [fault.AlreadyExists].
 func (c *CreateUser) Apply(u *Unit, _ *Command) (Result, error) {
+	if c.refusal != nil {
+		return Result{}, c.refusal
+	}
 	if u.nameTaken(c.Username) {
 		return Result{}, account.UsernameTaken()
 	}
@@ -27,10 +40,8 @@ func (c *CreateUser) Apply(u *Unit, _ *Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	user := &account.User{
-		ID: id, Username: c.Username, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName,
-		Role: c.Role, Active: true, PasswordHash: c.PasswordHash, DateJoined: u.Now,
-	}
+	user := c.user()
+	user.ID, user.DateJoined = id, u.Now
 	u.addUser(user)
 	return Result{User: user, UserFacts: []UserFact{{User: user, Created: true}}}, nil
 }

@@ -55,10 +55,22 @@ func (c AdminConfig) Check() error {
 }
 
 // MakeFirstAdmin makes the admin that the settings ask for, unless a user of that name or address is there.
-func (p *Processor) MakeFirstAdmin(ctx context.Context, c AdminConfig) error {
+func (p *Processor) MakeFirstAdmin(ctx context.Context, reads Reads, c AdminConfig) error {
 	username, email, password := c.wanted()
 	if username == "" {
 		return nil
+	}
+	for _, f := range []UserFilter{{UsernamePart: username}, {EmailPart: email}} {
+		f.Inactive, f.Limit = true, likeNamed
+		users, err := reads.ListUsers(ctx, f)
+		if err != nil {
+			return fmt.Errorf("look for the first admin: %w", err)
+		}
+		for i := range users {
+			if users[i].Username == username || account.EmailKey(users[i].Email) == account.EmailKey(email) {
+				return nil // before the password is hashed, which is meant to be dear
+			}
+		}
 	}
 	hash, err := argon2id.CreateHash(password.Reveal(), argon2id.DefaultParams)
 	if err != nil {
@@ -73,8 +85,14 @@ func (p *Processor) MakeFirstAdmin(ctx context.Context, c AdminConfig) error {
 		Do: &CreateUser{Username: username, Email: email, Role: account.Admin, PasswordHash: hash},
 	}
 	p.Process(ctx, []*Command{command})
-	if command.Err != nil && fault.KindOf(command.Err) != fault.AlreadyExists {
+	switch {
+	case command.Err != nil:
 		return fmt.Errorf("make the first admin: %w", command.Err)
+	case command.Refusal != nil && command.Refusal.Kind != fault.AlreadyExists: // made by another instance, or beyond likeNamed
+		return fmt.Errorf("make the first admin: %w", command.Refusal)
 	}
 	return nil
 }
+
+// likeNamed is how many users of similar names are looked at.
+const likeNamed = 100

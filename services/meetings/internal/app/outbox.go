@@ -2,19 +2,15 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
 
-// ErrFollower says that another instance leads.
-var ErrFollower = errors.New("another instance is the active relay")
-
 // Outbox is what the relay publishes from. One instance leads at a time.
 type Outbox interface {
-	// Lead makes this instance the active one until Close, or until its connection is lost: then every call fails. It returns
-	// [ErrFollower] at once where another leads.
+	// Lead waits until no other instance leads, and makes this one the active one until Close, or until its connection is lost:
+	// then every call fails.
 	Lead(ctx context.Context) (Lead, error)
 }
 
@@ -26,23 +22,22 @@ type Lead interface {
 	NumberEvents(ctx context.Context, limit int) ([]LoggedEvent, error)
 	// EventsAfter reads numbered facts.
 	EventsAfter(ctx context.Context, seq int64, limit int) ([]LoggedEvent, error)
-	// FirstSequenceSince is the number of the first fact at or after a time; 0 when there is none.
+	// FirstSequenceSince is the number of the first fact at or after a time, give or take the moment that a commit takes; 0 when
+	// there is none.
 	FirstSequenceSince(ctx context.Context, since time.Time) (int64, error)
 	// MarkPublished says that every fact up to seq is in the stream, the last of them at streamSeq.
 	MarkPublished(ctx context.Context, seq int64, streamSeq uint64) error
 	// MarkStreams says what the streams are like now, and from where facts are to be published again.
 	MarkStreams(ctx context.Context, s RelayState) error
-	// SendDue marks due google jobs as sent, as many as fit under the limit of what is out, and returns their meetings. full
-	// says that more wait than fit.
-	SendDue(ctx context.Context, now time.Time, limit int) (sent []*meeting.Meeting, full bool, err error)
+	// SendDue marks due google jobs as sent, as many as fit under the limit of what is out, and returns their meetings in the
+	// order to send them in: creates first, then round robin by organizer.
+	SendDue(ctx context.Context, now time.Time, limit int) ([]*meeting.Meeting, error)
 	// NextDue is when the next waiting job falls due; false when none waits.
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	// OutSince are the jobs sent before a time that have no outcome.
 	OutSince(ctx context.Context, before time.Time) ([]JobRef, error)
 	// SendAgain makes these due at once, where nothing happened to them in between.
 	SendAgain(ctx context.Context, jobs []JobRef, now time.Time) error
-	// AllOutDue makes everything that is out due at once.
-	AllOutDue(ctx context.Context, now time.Time) (int64, error)
 	// Sweep deletes what is kept no longer, and returns how many rows went.
 	Sweep(ctx context.Context, now time.Time) (int64, error)
 	Close(ctx context.Context) error

@@ -38,7 +38,9 @@ type Command struct {
 	Reply []byte
 	// Replayed: it had been carried out before.
 	Replayed bool
-	// Err is why it could not be carried out now; it is to be delivered again.
+	// Refusal is the answer where a rule refused it.
+	Refusal *fault.Fault
+	// Err is why it could not be carried out now; it is to be delivered again, unless it is a [BrokenError].
 	Err error
 }
 
@@ -86,7 +88,7 @@ type Codec interface {
 // Store keeps the truth.
 type Store interface {
 	// Batch loads what is needed, runs decide, and writes what it made, in one transaction. An error of decide or of the
-	// database undoes all of it.
+	// database undoes all of it; [ErrConflict], [ErrUnreachable] and [BrokenError] say what to do about it.
 	Batch(ctx context.Context, now time.Time, needs *Needs, decide func(*Unit) error) error
 }
 
@@ -125,51 +127,49 @@ func NewProcessor(store Store, codec Codec, now clock.Clock, log *slog.Logger) *
 	return &Processor{store: store, codec: codec, clock: now, log: log}
 }
 
-// Process carries out a batch in one transaction, or, where the database refuses that, one by one. Each command ends with a
-// Reply or an Err. What to publish is returned; it is committed already.
+// Process carries out a batch in one transaction. Where that fails, the two halves of it go on by themselves, in their order,
+// until a command that can't be carried out is alone. Each command ends with a Reply or an Err. What to publish is returned; it
+// is committed already.
 func (p *Processor) Process(ctx context.Context, batch []*Command) Effects {
 	effects, err := p.once(ctx, batch)
-	if err == nil {
-		return effects
+	if errors.Is(err, ErrConflict) { // whoever won has committed by now
+		effects, err = p.once(ctx, batch)
 	}
-	if len(batch) == 1 {
-		batch[0].Err = err
+	switch {
+	case err == nil:
+		return effects
+	case len(batch) == 1, errors.Is(err, ErrUnreachable), ctx.Err() != nil:
+		for _, c := range batch {
+			c.Err = err
+		}
 		return Effects{}
 	}
-	p.log.WarnContext(ctx, "batch failed, carrying it out one by one", "commands", len(batch), "error", err)
-	var all Effects
-	for _, c := range batch {
-		if ctx.Err() != nil {
-			c.Err = ctx.Err()
-			continue
-		}
-		effects, err := p.once(ctx, []*Command{c})
-		if err != nil {
-			c.Err = err
-			continue
-		}
-		all.Jobs = append(all.Jobs, effects.Jobs...)
-		all.Done = append(all.Done, effects.Done...)
-	}
-	return all
+	p.log.WarnContext(ctx, "batch failed, carrying it out by halves", "commands", len(batch), "error", err)
+	first, second := p.Process(ctx, batch[:len(batch)/2]), p.Process(ctx, batch[len(batch)/2:])
+	return Effects{Jobs: append(first.Jobs, second.Jobs...), Done: append(first.Done, second.Done...)}
 }
 
-// once carries out a batch in one transaction.
-func (p *Processor) once(ctx context.Context, batch []*Command) (Effects, error) {
-	now := p.clock()
+// once carries out a batch in one transaction. A panic is an error like any other, so that it harms no other command.
+func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if len(batch) == 1 {
+				p.log.ErrorContext(ctx, "command panicked", "kind", batch[0].Kind, "command_id", batch[0].ID, "panic", r, "stack", string(debug.Stack()))
+			}
+			effects, err = Effects{}, &BrokenError{Cause: fmt.Errorf("panic: %v", r)}
+		}
+	}()
 	needs := new(Needs)
 	for _, c := range batch {
-		c.Reply, c.Replayed, c.Err = nil, false, nil
+		c.Reply, c.Replayed, c.Refusal, c.Err = nil, false, nil, nil
 		if !c.Outcome {
 			needs.Commands = append(needs.Commands, c.ID)
 		}
 		c.Do.Needs(needs)
 	}
-	var effects Effects
-	err := p.store.Batch(ctx, now, needs, func(u *Unit) error {
-		effects = Effects{}
+	err = p.store.Batch(ctx, p.clock(), needs, func(u *Unit) error {
 		for _, c := range batch {
-			done, err := p.apply(ctx, u, c)
+			done, err := p.apply(u, c)
 			if err != nil {
 				return fmt.Errorf("carry out command %s (%s): %w", c.ID, c.Kind, err)
 			}
@@ -187,32 +187,31 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (Effects, error)
 }
 
 // apply carries out one command in the unit. Its error is of ours, not the command's.
-func (p *Processor) apply(ctx context.Context, u *Unit, c *Command) (*Done, error) {
+func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 	if !c.Outcome {
 		if stored, ok := u.Known[c.ID]; ok {
 			return nil, p.repeat(c, stored)
 		}
 	}
-	result, err := p.decide(ctx, u, c)
-	var refusal *fault.Fault
-	if err != nil && !errors.As(err, &refusal) {
+	result, err := decide(u, c)
+	if err != nil && !errors.As(err, &c.Refusal) {
 		return nil, err
 	}
-	if c.Reply, err = p.codec.Reply(c, result, asError(refusal)); err != nil {
+	if c.Reply, err = p.codec.Reply(c, result, err); err != nil {
 		return nil, fmt.Errorf("render the reply: %w", err)
 	}
-	if refusal == nil {
+	if c.Refusal == nil {
 		if err := p.record(u, c, result); err != nil {
 			return nil, err
 		}
 	}
 	if !c.Outcome {
-		p.remember(u, c, result, refusal)
-	}
-	if refusal != nil || !result.Done {
-		return nil, nil //nolint:nilnil // nobody to wake
+		remember(u, c, result)
 	}
 	m := result.Meeting
+	if c.Refusal != nil || !result.Done || m.Job.Operation == "" {
+		return nil, nil //nolint:nilnil // nobody to wake
+	}
 	body, err := p.codec.Done(m)
 	if err != nil {
 		return nil, fmt.Errorf("render the end of operation %s: %w", m.Job.Operation, err)
@@ -222,22 +221,9 @@ func (p *Processor) apply(ctx context.Context, u *Unit, c *Command) (*Done, erro
 	return done, nil
 }
 
-func asError(f *fault.Fault) error {
-	if f == nil {
-		return nil
-	}
-	return f
-}
-
-// decide runs the use case. A panic is an error that undoes the batch: alone, the command then fails by itself.
-func (p *Processor) decide(ctx context.Context, u *Unit, c *Command) (result Result, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.log.ErrorContext(ctx, "command panicked", "kind", c.Kind, "command_id", c.ID, "panic", r, "stack", string(debug.Stack()))
-			err = &PanicError{Value: r}
-		}
-	}()
-	if !c.Deadline.IsZero() && p.clock().After(c.Deadline) {
+// decide runs the use case, unless it comes too late. A deadline is a network time-out of the caller's, by the machine's clock.
+func decide(u *Unit, c *Command) (Result, error) {
+	if !c.Deadline.IsZero() && time.Now().After(c.Deadline) {
 		return Result{}, fault.New(fault.Expired, ReasonExpired, "the request came too late and was not carried out")
 	}
 	return c.Do.Apply(u, c)
@@ -246,10 +232,20 @@ func (p *Processor) decide(ctx context.Context, u *Unit, c *Command) (result Res
 // ReasonExpired is the reason of a command that arrived past its deadline.
 const ReasonExpired = "DEADLINE_EXCEEDED"
 
-// PanicError is a use case that panicked: no repeat will heal it.
-type PanicError struct{ Value any }
+// ErrConflict says that somebody else wrote the same rows at the same time: the same again sees them.
+var ErrConflict = errors.New("written by another at the same time")
 
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+// ErrUnreachable says that the store can't be reached, for any command.
+var ErrUnreachable = errors.New("the store cannot be reached")
+
+// BrokenError says that a command can't be carried out however often it comes: its use case panicked, or no row can hold what
+// it made.
+type BrokenError struct{ Cause error }
+
+func (e *BrokenError) Error() string { return e.Cause.Error() }
+
+// Unwrap is the cause.
+func (e *BrokenError) Unwrap() error { return e.Cause }
 
 func (p *Processor) record(u *Unit, c *Command, result Result) error {
 	for _, fact := range result.UserFacts {
@@ -287,12 +283,12 @@ func appendEvent(u *Unit, c *Command, row EventRow) error {
 func (p *Processor) repeat(c *Command, stored Stored) error {
 	c.Replayed = true
 	if c.BodyHash != "" && stored.BodyHash != c.BodyHash {
-		reply, err := p.codec.Reply(c, Result{}, fault.New(fault.KeyReused, ReasonKeyReused,
-			"this Idempotency-Key was used with another body; use a new key for a new request"))
+		refusal := fault.New(fault.KeyReused, ReasonKeyReused, "this Idempotency-Key was used with another body; use a new key for a new request")
+		reply, err := p.codec.Reply(c, Result{}, refusal)
 		if err != nil {
 			return fmt.Errorf("render the reply: %w", err)
 		}
-		c.Reply, c.Replayed = reply, false
+		c.Reply, c.Replayed, c.Refusal = reply, false, refusal
 		return nil
 	}
 	c.Reply = stored.Reply
@@ -302,10 +298,10 @@ func (p *Processor) repeat(c *Command, stored Stored) error {
 // ReasonKeyReused is the reason of an idempotency key that came with another body.
 const ReasonKeyReused = "IDEMPOTENCY_KEY_REUSED"
 
-func (p *Processor) remember(u *Unit, c *Command, result Result, refusal *fault.Fault) {
+func remember(u *Unit, c *Command, result Result) {
 	row := CommandRow{ID: c.ID, Kind: c.Kind, BodyHash: c.BodyHash, Principal: c.Principal, RequestID: c.RequestID, RemoteAddr: c.RemoteAddr, Reply: c.Reply}
-	if refusal != nil {
-		row.Refusal = refusal.Reason
+	if c.Refusal != nil {
+		row.Refusal = c.Refusal.Reason
 	}
 	if result.Meeting != nil {
 		row.MeetingID = result.Meeting.ID
@@ -317,10 +313,10 @@ func (p *Processor) remember(u *Unit, c *Command, result Result, refusal *fault.
 // dispatch marks the google jobs that became due as sent, as far as the limit allows, and renders their messages.
 func (p *Processor) dispatch(u *Unit, effects *Effects) error {
 	send := func(m *meeting.Meeting, whole bool) error {
-		if m.Job.State != meeting.JobDue || m.Job.DueAt.After(u.Now) || u.GoogleOut >= DispatchLimit {
+		if m.Job.State != meeting.JobDue || m.Job.DueAt.After(u.Now) || u.GooglePressing >= DispatchLimit {
 			return nil
 		}
-		u.GoogleOut++
+		u.GooglePressing++
 		dispatch := m.Job.Send(u.Now)
 		body, err := p.codec.Job(m, whole)
 		if err != nil {

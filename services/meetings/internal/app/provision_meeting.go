@@ -16,9 +16,10 @@ func (c *ProvisionMeeting) Apply(u *Unit, command *Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := m.Provision(command.ID.String(), command.ReplyInbox, u.Now); err != nil {
+	operation, err := m.Provision(command.ID.String(), command.ReplyInbox, u.Now)
+	if err != nil {
 		return Result{}, err
 	}
 	u.Touch(m)
-	return Result{Meeting: m, Operation: command.ID.String()}, nil
+	return Result{Meeting: m, Operation: operation}, nil
 }

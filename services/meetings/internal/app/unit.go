@@ -1,11 +1,11 @@
 package app
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
@@ -37,8 +37,8 @@ type Unit struct {
 
 	// Known are the commands carried out before.
 	Known map[uuid.UUID]Stored
-	// GoogleOut counts the google jobs that are out, up to the dispatch limit.
-	GoogleOut int
+	// GooglePressing counts the google jobs that are out or wait for room, up to the dispatch limit and beyond.
+	GooglePressing int
 
 	// Meetings holds what was loaded and what was made, by number; UIDs finds the number of what was loaded.
 	Meetings map[meeting.ID]*meeting.Meeting
@@ -149,8 +149,8 @@ func (u *Unit) UserByEmail(email string) *account.User {
 	return nil
 }
 
-// errNumbers says that more was made than [Needs] announced: a fault of ours.
-var errNumbers = fault.New(fault.Internal, "NUMBERS", "the batch ran out of numbers")
+// errNumbers: what was made is more than numbers were taken for, because another instance made a user between the two looks.
+var errNumbers = fmt.Errorf("the batch ran out of numbers: %w", ErrConflict)
 
 func (u *Unit) takeUserID() (account.ID, error) {
 	if len(u.UserIDs) == 0 {

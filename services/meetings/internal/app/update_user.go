@@ -6,18 +6,26 @@ import "github.com/meet-middleware/meet-middleware/services/meetings/internal/ac
 type UpdateUser struct {
 	ID    account.ID
 	Patch account.Patch
+
+	refusal error
 }
 
-// Needs the user, and to know whether a new address is free.
+// Needs the user, and to know whether a new address is free; a wrong patch needs nothing.
 func (c *UpdateUser) Needs(n *Needs) {
+	if c.refusal = c.Patch.Check(); c.refusal != nil {
+		return
+	}
 	n.UserIDs = append(n.UserIDs, c.ID)
 	if c.Patch.Email != nil {
 		n.UserEmails = append(n.UserEmails, *c.Patch.Email)
 	}
 }
 
-// Apply refuses with [account.ErrNotFound] and, for a taken address, [fault.AlreadyExists].
+// Apply refuses with [fault.Invalid], [account.ErrNotFound] and, for a taken address, [fault.AlreadyExists].
 func (c *UpdateUser) Apply(u *Unit, _ *Command) (Result, error) {
+	if c.refusal != nil {
+		return Result{}, c.refusal
+	}
 	user, ok := u.Users[c.ID]
 	if !ok {
 		return Result{}, account.ErrNotFound

@@ -3,7 +3,6 @@ package meeting
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
@@ -25,14 +24,12 @@ type Patch struct {
 // is [fault.Invalid]; then nothing is changed. A patch that changes nothing raises no version and states nothing, but makes
 // Google try again where it had failed.
 func (m *Meeting) Update(p Patch, now time.Time) ([]Event, error) {
-	if err := m.checkPatch(p); err != nil {
+	guests := m.guestsAfter(p)
+	if err := m.checkPatch(p, len(guests)); err != nil {
 		return nil, err
 	}
-	if p.Status != nil && *p.Status == Cancelled {
-		return m.Cancel(now), nil
-	}
 	var events []Event
-	google := false
+	google := m.GoogleSync == SyncFailed
 	previousStart, previousEnd := m.Start, m.End
 	if p.Start != nil {
 		m.Start = *p.Start
@@ -44,25 +41,27 @@ func (m *Meeting) Update(p Patch, now time.Time) ([]Event, error) {
 		google = true
 		events = append(events, RescheduledEvent{fact{m}, previousStart, previousEnd})
 	}
-	if fields := m.setTexts(p); len(fields) > 0 {
+	if fields := m.setTexts(p, guests); len(fields) > 0 {
 		google = true
 		events = append(events, UpdatedEvent{fact{m}, fields})
 	}
-	if p.Status != nil && *p.Status != m.Status {
+	switch {
+	case p.Status == nil || *p.Status == m.Status:
+	case *p.Status == Cancelled:
+		google = true
+		events = append(events, m.callOff())
+	default:
 		events = append(events, StatusChangedEvent{fact{m}, m.Status})
 		m.Status = *p.Status
 	}
-	switch {
-	case len(events) > 0:
-		m.changed(now, google || m.GoogleSync == SyncFailed)
-	case m.GoogleSync == SyncFailed:
-		m.changed(now, true)
+	if google || len(events) > 0 {
+		m.changed(now, google)
 	}
 	m.retryProvisioning()
 	return events, nil
 }
 
-func (m *Meeting) setTexts(p Patch) []string {
+func (m *Meeting) setTexts(p Patch, guests []string) []string {
 	var fields []string
 	if p.Summary != nil && *p.Summary != m.Summary {
 		m.Summary = *p.Summary
@@ -72,19 +71,7 @@ func (m *Meeting) setTexts(p Patch) []string {
 		m.Description = *p.Description
 		fields = append(fields, "description")
 	}
-	before := len(m.Guests)
-	guests := slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool {
-		return slices.ContainsFunc(p.RemoveGuests, func(r string) bool { return strings.EqualFold(r, g) })
-	})
-	removed := before - len(guests)
-	added := 0
-	for _, g := range p.AddGuests {
-		if !slices.ContainsFunc(guests, func(have string) bool { return strings.EqualFold(have, g) }) {
-			guests = append(guests, g)
-			added++
-		}
-	}
-	if removed+added > 0 {
+	if !slices.Equal(guests, m.Guests) {
 		m.Guests = guests
 		m.countParticipants()
 		fields = append(fields, "invited_emails")
@@ -92,7 +79,18 @@ func (m *Meeting) setTexts(p Patch) []string {
 	return fields
 }
 
-func (m *Meeting) checkPatch(p Patch) error {
+// guestsAfter are the guests that a patch leaves, those who stay first.
+func (m *Meeting) guestsAfter(p Patch) []string {
+	guests := slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool { return Holds(p.RemoveGuests, g) })
+	for _, g := range p.AddGuests {
+		if !Holds(guests, g) {
+			guests = append(guests, g)
+		}
+	}
+	return guests
+}
+
+func (m *Meeting) checkPatch(p Patch, guests int) error {
 	var fields []fault.Field
 	bad := func(path, reason, text string) {
 		fields = append(fields, fault.Field{Path: path, Reason: reason, Text: text})
@@ -112,7 +110,8 @@ func (m *Meeting) checkPatch(p Patch) error {
 	if (p.Start != nil || p.End != nil) && !start.IsZero() && !end.IsZero() && !end.After(start) {
 		bad("scheduled_end", ReasonEndBeforeStart, "must be after scheduled_start")
 	}
-	checkTimes(bad, start, end)
+	checkTime(bad, "scheduled_start", start)
+	checkTime(bad, "scheduled_end", end)
 	if p.Summary != nil {
 		checkText(bad, "summary", *p.Summary, maxSummary)
 	}
@@ -122,7 +121,7 @@ func (m *Meeting) checkPatch(p Patch) error {
 	if slices.ContainsFunc(p.AddGuests, func(g string) bool { return !emailLike(g) }) {
 		bad("add_invited_emails", "EMAIL", "each must be an email address")
 	}
-	if len(m.Guests)+len(p.AddGuests) > MaxGuests {
+	if guests > MaxGuests {
 		bad("add_invited_emails", "COUNT", "a meeting holds at most 200 guests")
 	}
 	if len(fields) > 0 {
@@ -143,27 +142,40 @@ func (m *Meeting) Cancel(now time.Time) []Event {
 		}
 		return nil
 	}
+	called := m.callOff()
+	m.changed(now, true)
+	return []Event{called}
+}
+
+// callOff makes the meeting cancelled; nothing will be recorded that has not begun.
+func (m *Meeting) callOff() Event {
 	m.Status = Cancelled
 	if m.Recording == Expected {
 		m.Recording = NotExpected
 	}
-	m.changed(now, true)
-	return []Event{CancelledEvent{fact{m}}}
+	return CancelledEvent{fact{m}}
 }
 
-// Provision tries Google again after a failure, for a caller who waits for operation. Nothing failed: nothing changes.
-func (m *Meeting) Provision(operation, replyInbox string, now time.Time) error {
+// Provision tries Google again after a failure, at once where it is waiting for another attempt, and returns the operation to
+// follow: the one that is under way already, else the caller's. Nothing failed: nothing changes.
+func (m *Meeting) Provision(operation, replyInbox string, now time.Time) (string, error) {
 	if m.Status == Cancelled {
-		return fault.New(fault.Conflict, ReasonCancelled, "a cancelled meeting has no link to make")
+		return "", fault.New(fault.Conflict, ReasonCancelled, "a cancelled meeting has no link to make")
 	}
 	if m.GoogleSync == SyncFailed || m.Provisioning == Failed {
 		m.changed(now, true)
 		m.retryProvisioning()
 	}
-	if m.Provisioning == Pending {
+	if m.Job.State == JobDue && m.Job.DueAt.After(now) {
+		m.Job.DueAt = now
+	}
+	if m.Provisioning != Pending {
+		return operation, nil
+	}
+	if m.Job.Operation == "" {
 		m.Job.Operation, m.Job.ReplyInbox = operation, replyInbox
 	}
-	return nil
+	return m.Job.Operation, nil
 }
 
 // retryProvisioning turns a failed provisioning that is wanted again into a pending one.

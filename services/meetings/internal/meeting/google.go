@@ -51,6 +51,10 @@ type Attempt struct {
 }
 
 const (
+	// maxPause is the longest pause before another attempt, whatever Google asks for.
+	maxPause = 24 * time.Hour
+	// maxReason bounds the kept text of a failure, in bytes.
+	maxReason = 2048
 	// keptAttempts bounds the history of a row.
 	keptAttempts = 20
 	// giveUpAfter is how long a row whose attempts all failed is tried again.
@@ -81,26 +85,39 @@ func (j *Job) Send(now time.Time) int64 {
 
 // WantedStart is when Google's copy starts: where the client gave no time, an hour after the create, as the original did.
 func (m *Meeting) WantedStart() time.Time {
-	if m.Start.IsZero() {
-		if !m.End.IsZero() && !m.End.After(m.CreatedAt.Add(time.Hour)) {
-			return m.End.Add(-time.Hour)
-		}
-		return m.CreatedAt.Add(time.Hour)
+	switch anHourOn := m.CreatedAt.Add(time.Hour); {
+	case !m.Start.IsZero():
+		return m.Start
+	case !m.End.IsZero() && !m.End.After(anHourOn):
+		return storable(m.End.Add(-time.Hour))
+	default:
+		return anHourOn
 	}
-	return m.Start
+}
+
+// storable keeps a time that was reckoned within what a message can hold, the years 1 to 9999, and away from the zero time.
+func storable(t time.Time) time.Time {
+	first, last := time.Time{}.Add(time.Microsecond), time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // WantedEnd is when Google's copy ends: where the client gave none, an hour after the start.
 func (m *Meeting) WantedEnd() time.Time {
 	if m.End.IsZero() {
-		return m.WantedStart().Add(time.Hour)
+		return storable(m.WantedStart().Add(time.Hour))
 	}
 	return m.End
 }
 
 // WantedGuests are the guests without the organizer.
 func (m *Meeting) WantedGuests() []string {
-	return slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool { return strings.EqualFold(g, m.OrganizerEmail) })
+	return slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool { return SameEmail(g, m.OrganizerEmail) })
 }
 
 // WantedAbsent: Google should have no event.
@@ -130,8 +147,10 @@ type OutcomeFailure struct {
 // dispatch, or one that came before, changes nothing else. done tells that the operation that waited is over.
 func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 	before := *m
-	m.learn(o)
-	if m.Job.State != JobOut || o.Dispatch != m.Job.Dispatch {
+	m.learn(o, now)
+	// The dispatch time goes with the outcome. A row that is due and has one was given up for lost: its outcome is late, and
+	// saves the next dispatch.
+	if o.Dispatch != m.Job.Dispatch || m.Job.DispatchedAt.IsZero() {
 		return m.settle(&before, nil, now)
 	}
 	m.Job.DispatchedAt = time.Time{}
@@ -139,12 +158,15 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 	case o.Failure != nil && o.Failure.Permanent, o.Failure != nil && m.triedTooLong(now):
 		events = m.fail(o, now)
 	case o.Failure != nil:
-		m.Job.remember(o.Failure, now)
+		m.Job.remember(o.Failure.reason(), now)
 		m.Job.State, m.Job.DueAt = JobDue, o.Failure.RetryAt
+		if last := now.Add(maxPause); m.Job.DueAt.After(last) {
+			m.Job.DueAt = last
+		}
 		if m.Job.DueAt.Before(now) {
 			m.Job.DueAt = now
 		}
-	case o.Complete && m.WantedVersion <= o.Version:
+	case o.Complete && m.WantedVersion <= o.Version && !m.strayEvent():
 		m.Job.State, m.Job.EndedAt = JobDone, now
 		m.Job.FailedAttempts, m.Job.History = 0, nil
 		m.GoogleSync, m.Failure = SyncOK, Failure{}
@@ -157,13 +179,31 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 	return m.settle(&before, events, now)
 }
 
+// strayEvent: Google is known to have an event that should be absent. Whoever found nothing to delete looked too early.
+func (m *Meeting) strayEvent() bool {
+	return m.WantedAbsent() && m.Google.EventID != "" && !m.Google.Deleted
+}
+
 // learn keeps what Google returned, unless a later dispatch has told more.
-func (m *Meeting) learn(o Outcome) {
+func (m *Meeting) learn(o Outcome, now time.Time) {
 	if o.Generation > m.Generation {
 		m.Generation = o.Generation
 	}
-	g := o.Google
-	if g == nil || g.EventVersion < m.Google.EventVersion || m.Google.Deleted && !g.Deleted {
+	if o.Google == nil {
+		return
+	}
+	g := *o.Google
+	g.clean()
+	switch {
+	case m.Google.Deleted && !g.Deleted:
+		// An insert that was still under way when nothing was found to delete, or the double of an old outcome. Looking again
+		// costs one call that changes nothing; an event of a cancelled meeting would invite people to it.
+		if !m.WantedAbsent() || g.EventID == "" {
+			return
+		}
+		m.GoogleSync = SyncPending
+		m.Job.want(now)
+	case g.EventVersion < m.Google.EventVersion:
 		return
 	}
 	if g.SettingsVersion < m.Google.SettingsVersion {
@@ -175,19 +215,31 @@ func (m *Meeting) learn(o Outcome) {
 	if g.Space == "" {
 		g.Space = m.Google.Space
 	}
-	m.Google = *g
+	m.Google = g
 }
+
+// clean takes out of Google's texts what no row can hold.
+func (g *GoogleCopy) clean() {
+	for _, text := range []*string{
+		&g.CalendarID, &g.EventID, &g.EventEtag, &g.MeetLink, &g.MeetingCode, &g.Space, &g.AutoRecording, &g.AccessType, &g.EventDigest,
+	} {
+		*text = cleanText(*text)
+	}
+}
+
+func cleanText(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 
 // fail ends the row, unless more is wanted by now than what was refused.
 func (m *Meeting) fail(o Outcome, now time.Time) []Event {
-	m.Job.remember(o.Failure, now)
+	reason := o.Failure.reason()
+	m.Job.remember(reason, now)
 	if m.WantedVersion > o.Version && o.Failure.Permanent {
 		m.Job.State, m.Job.DueAt = JobDue, now
 		return nil
 	}
 	m.Job.State, m.Job.EndedAt = JobFailed, now
 	m.GoogleSync = SyncFailed
-	m.Failure = Failure{Code: o.Failure.Code, Message: o.Failure.Message}
+	m.Failure = reason
 	if !o.Failure.Permanent {
 		m.Failure.Code = ReasonGaveUp
 	}
@@ -202,7 +254,18 @@ func (m *Meeting) triedTooLong(now time.Time) bool {
 	return len(m.Job.History) > 0 && now.Sub(m.Job.History[0].At) > giveUpAfter
 }
 
-func (j *Job) remember(f *OutcomeFailure, now time.Time) {
+// reason is what is kept of a failure.
+func (f *OutcomeFailure) reason() Failure {
+	cut := func(s string) string {
+		if s = cleanText(s); len(s) > maxReason {
+			s = strings.ToValidUTF8(s[:maxReason], "")
+		}
+		return s
+	}
+	return Failure{Code: cut(f.Code), Message: cut(f.Message)}
+}
+
+func (j *Job) remember(f Failure, now time.Time) {
 	j.FailedAttempts++
 	j.History = append(j.History, Attempt{At: now, Code: f.Code, Message: f.Message})
 	if over := len(j.History) - keptAttempts; over > 0 { // the first is kept: giving up counts from it

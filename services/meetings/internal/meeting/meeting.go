@@ -116,7 +116,7 @@ func (s *Spec) Check() error {
 	if len(s.Guests) == 0 || len(s.Guests) > MaxGuests {
 		bad("invited_emails", "COUNT", "must hold 1 to 200 addresses")
 	}
-	if duplicate := firstDuplicate(s.Guests); duplicate != "" {
+	if hasDuplicate(s.Guests) {
 		bad("invited_emails", "UNIQUE", "addresses must be unique")
 	}
 	if slices.ContainsFunc(s.Guests, func(g string) bool { return !emailLike(g) }) {
@@ -125,7 +125,8 @@ func (s *Spec) Check() error {
 	if !s.Start.IsZero() && !s.End.IsZero() && !s.End.After(s.Start) {
 		bad("scheduled_end", ReasonEndBeforeStart, "must be after scheduled_start")
 	}
-	checkTimes(bad, s.Start, s.End)
+	checkTime(bad, "scheduled_start", s.Start)
+	checkTime(bad, "scheduled_end", s.End)
 	checkText(bad, "external_reference", s.ExternalReference, maxReference)
 	checkText(bad, "summary", s.Summary, maxSummary)
 	checkText(bad, "description", s.Description, maxDescription)
@@ -147,12 +148,10 @@ func checkText(bad func(path, reason, text string), path, text string, limit int
 	}
 }
 
-// checkTimes keeps what Google and Postgres can both hold.
-func checkTimes(bad func(path, reason, text string), start, end time.Time) {
-	for path, t := range map[string]time.Time{"scheduled_start": start, "scheduled_end": end} {
-		if !t.IsZero() && (t.Year() < 1 || t.Year() > 9999) {
-			bad(path, "RANGE", "must be between the years 1 and 9999")
-		}
+// checkTime keeps what Google and Postgres can both hold.
+func checkTime(bad func(path, reason, text string), path string, t time.Time) {
+	if !t.IsZero() && (t.Year() < 1 || t.Year() > 9999) {
+		bad(path, "RANGE", "must be between the years 1 and 9999")
 	}
 }
 
@@ -161,16 +160,31 @@ func emailLike(s string) bool {
 	return at > 0 && at < len(s)-1 && len(s) <= maxEmail && utf8.ValidString(s) && !strings.ContainsAny(s, "\x00\r\n \t")
 }
 
-func firstDuplicate(emails []string) string {
+// emailKey makes addresses comparable. Only ASCII letters lose their case, as with the database's unique indexes: what
+// Unicode folds together differs between the two, and from one release to the next.
+func emailKey(email string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, email)
+}
+
+// SameEmail tells whether two addresses are one person's.
+func SameEmail(a, b string) bool { return a == b || len(a) == len(b) && emailKey(a) == emailKey(b) }
+
+// Holds tells whether an address is among others.
+func Holds(emails []string, email string) bool {
+	return slices.ContainsFunc(emails, func(e string) bool { return SameEmail(e, email) })
+}
+
+func hasDuplicate(emails []string) bool {
 	seen := make(map[string]struct{}, len(emails))
 	for _, e := range emails {
-		key := strings.ToLower(e)
-		if _, twice := seen[key]; twice {
-			return e
-		}
-		seen[key] = struct{}{}
+		seen[emailKey(e)] = struct{}{}
 	}
-	return ""
+	return len(seen) < len(emails)
 }
 
 // Origin is what a new meeting is given by others: numbers, ids and who waits.
@@ -206,13 +220,9 @@ func New(s *Spec, o Origin, now time.Time) (*Meeting, []Event) {
 // countParticipants counts the guests and the organizer, who may stand among them.
 func (m *Meeting) countParticipants() {
 	m.ParticipantsCount = len(m.Guests)
-	if !m.invites(m.OrganizerEmail) {
+	if !Holds(m.Guests, m.OrganizerEmail) {
 		m.ParticipantsCount++
 	}
-}
-
-func (m *Meeting) invites(email string) bool {
-	return slices.ContainsFunc(m.Guests, func(g string) bool { return strings.EqualFold(g, email) })
 }
 
 // changed marks the meeting as changed at now; google says that Google must know.

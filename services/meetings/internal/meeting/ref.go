@@ -1,6 +1,7 @@
 package meeting
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -28,4 +29,14 @@ func ParseRef(s string) (Ref, error) {
 		}
 	}
 	return Ref{UID: strings.ToLower(s)}, nil
+}
+
+// CodeOf is the meeting code in a Meet link, whatever else stands in it; empty where there is none.
+func CodeOf(link string) string {
+	u, err := url.Parse(strings.TrimSpace(link))
+	if err != nil {
+		return ""
+	}
+	path := strings.TrimRight(u.Path, "/")
+	return strings.ToLower(path[strings.LastIndexByte(path, '/')+1:])
 }

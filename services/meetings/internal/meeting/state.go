@@ -24,7 +24,8 @@ var nextStatus = map[Status][]Status{
 	Cancelled: {Cancelled},
 }
 
-// Provisioning tells whether Google has made the link. The zero value is invalid.
+// Provisioning tells whether Google has made the link. Nothing leads out of Ready: a link, once there, stays; a failure can be
+// tried again. The zero value is invalid.
 type Provisioning uint8
 
 // The provisioning states.
@@ -35,13 +36,6 @@ const (
 )
 
 var provisioningNames = map[Provisioning]string{Pending: "pending", Ready: "ready", Failed: "failed"}
-
-// nextProvisioning: a link, once there, stays; a failure can be tried again.
-var nextProvisioning = map[Provisioning][]Provisioning{
-	Pending: {Pending, Ready, Failed},
-	Ready:   {Ready},
-	Failed:  {Failed, Pending, Ready},
-}
 
 // GoogleSync tells whether Google's copy equals the meeting. The zero value is invalid.
 type GoogleSync uint8

@@ -41,13 +41,14 @@ const (
 type Commands struct {
 	bus       *bus.Bus
 	processor *app.Processor
+	metrics   *Metrics
 	log       *slog.Logger
 	queue     chan jetstream.Msg
 }
 
 // NewCommands makes the consumer; Run runs it.
-func NewCommands(b *bus.Bus, p *app.Processor, log *slog.Logger) *Commands {
-	return &Commands{bus: b, processor: p, log: log, queue: make(chan jetstream.Msg, prefetch)}
+func NewCommands(b *bus.Bus, p *app.Processor, metrics *Metrics, log *slog.Logger) *Commands {
+	return &Commands{bus: b, processor: p, metrics: metrics, log: log, queue: make(chan jetstream.Msg, prefetch)}
 }
 
 // received is a command with the message it came in.
@@ -97,6 +98,9 @@ func (c *Commands) carryOut(ctx context.Context, msgs []jetstream.Msg) {
 	for _, msg := range msgs {
 		r, err := decodeCommand(msg)
 		if err != nil {
+			if envelope, unread := bus.ParseEnvelope(msg.Headers()); unread == nil { // another release's body: its caller need not wait
+				c.refuse(ctx, envelope.Reply, fault.New(fault.Invalid, fault.ReasonInvalid, "the command's body can't be read"))
+			}
 			c.bury(ctx, msg, err)
 			continue
 		}
@@ -119,9 +123,12 @@ func (c *Commands) process(ctx context.Context, batch []*received) {
 	for _, r := range batch {
 		commands = append(commands, &r.Command)
 	}
+	began := time.Now()
 	effects := c.processor.Process(ctx, commands)
-	conn := c.bus.Conn()
-	c.publishJobs(ctx, effects.Jobs)
+	c.metrics.batch(batch, time.Since(began))
+	for _, job := range effects.Jobs { // without waiting for the stream's word: one that is lost is found by the relay
+		c.publish(ctx, jobMessage(job))
+	}
 	failpoint.Here("meetings.jobs_published")
 	for _, done := range effects.Done {
 		c.publish(ctx, &nats.Msg{Subject: subject.Done(done.Operation), Data: done.Body})
@@ -129,6 +136,7 @@ func (c *Commands) process(ctx context.Context, batch []*received) {
 			c.publish(ctx, &nats.Msg{Subject: done.ReplyInbox, Data: done.Body})
 		}
 	}
+	failpoint.Here("meetings.done_published")
 	for _, r := range batch {
 		c.answer(ctx, r)
 	}
@@ -136,23 +144,14 @@ func (c *Commands) process(ctx context.Context, batch []*received) {
 	for _, r := range batch {
 		c.settle(ctx, r)
 	}
-	if err := conn.Publish(subject.RelayWake, nil); err != nil {
-		c.log.WarnContext(ctx, "the relay was not woken", "error", err)
-	}
+	failpoint.Here("meetings.settled")
+	c.publish(ctx, &nats.Msg{Subject: subject.RelayWake})
 }
 
 // publish sends a message that nobody acknowledges; what it tells can be asked for.
 func (c *Commands) publish(ctx context.Context, msg *nats.Msg) {
 	if err := c.bus.Conn().PublishMsg(msg); err != nil {
 		c.log.WarnContext(ctx, "message was not sent", "subject", msg.Subject, "error", err)
-	}
-}
-
-// publishJobs sends the jobs that this batch made due, without waiting for the stream's word: one that is lost is found by the
-// relay.
-func (c *Commands) publishJobs(ctx context.Context, jobs []app.Dispatch) {
-	for _, job := range jobs {
-		c.publish(ctx, jobMessage(job))
 	}
 }
 
@@ -178,7 +177,7 @@ func (c *Commands) answer(ctx context.Context, r *received) {
 	c.publish(ctx, &nats.Msg{Subject: r.ReplyInbox, Data: body})
 }
 
-// settle acknowledges what is committed and hands back the rest. A command that panics alone is a dead letter; its caller is
+// settle acknowledges what is committed and hands back the rest. A command that no repeat heals is a dead letter; its caller is
 // told that the fault is ours.
 func (c *Commands) settle(ctx context.Context, r *received) {
 	if r.Err == nil {
@@ -187,19 +186,27 @@ func (c *Commands) settle(ctx context.Context, r *received) {
 		}
 		return
 	}
-	var panicked *app.PanicError
-	if errors.As(r.Err, &panicked) {
-		if r.ReplyInbox != "" {
-			if body, err := proto.Marshal(&meetv1.CommandReply{Fault: bus.EncodeFault(fault.Of(r.Err))}); err == nil {
-				c.publish(ctx, &nats.Msg{Subject: r.ReplyInbox, Data: body})
-			}
-		}
+	var broken *app.BrokenError
+	if errors.As(r.Err, &broken) {
+		c.refuse(ctx, r.ReplyInbox, fault.Of(r.Err))
 		c.bury(ctx, r.msg, r.Err)
 		return
 	}
 	c.log.ErrorContext(ctx, "command could not be carried out; it comes again", "command_id", r.ID, "kind", r.Kind, "delivered", r.delivered, "error", r.Err)
 	if err := r.msg.NakWithDelay(retryCommand); err != nil {
 		c.log.WarnContext(ctx, "command was not handed back", "command_id", r.ID, "error", err)
+	}
+}
+
+// refuse answers a command that has no row.
+func (c *Commands) refuse(ctx context.Context, inbox string, f *fault.Fault) {
+	body, err := proto.Marshal(&meetv1.CommandReply{Fault: bus.EncodeFault(f)})
+	if err != nil {
+		c.log.ErrorContext(ctx, "refusal does not encode", "error", err)
+		return
+	}
+	if inbox != "" {
+		c.publish(ctx, &nats.Msg{Subject: inbox, Data: body})
 	}
 }
 

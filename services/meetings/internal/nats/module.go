@@ -15,10 +15,10 @@ import (
 const queryVersion = "1.0.0"
 
 // Module answers commands and queries, and relays events and due jobs. Needs *bus.Bus, app's processor, reads and outbox,
-// clock.Clock, clock.Alarm and *slog.Logger; provides app.Codec, runs consumers.
+// clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger; provides app.Codec, runs consumers.
 var Module = fx.Module("meetings/nats",
 	fx.Provide(func() Codec { return Codec{} }, func(c Codec) app.Codec { return c }),
-	fx.Provide(NewCommands, NewQueries, NewRelay, fx.Private),
+	fx.Provide(NewMetrics, NewCommands, NewQueries, NewRelay, fx.Private),
 	fx.Invoke(func(lc fx.Lifecycle, q *Queries, b *bus.Bus, log *slog.Logger) {
 		var stop func(context.Context) error
 		lc.Append(fx.Hook{

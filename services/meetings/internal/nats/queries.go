@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
@@ -32,13 +35,14 @@ const (
 
 // Queries answers reads.
 type Queries struct {
-	reads  app.Reads
-	hashes chan struct{}
+	reads   app.Reads
+	metrics *Metrics
+	hashes  chan struct{}
 }
 
 // NewQueries makes the answerer.
-func NewQueries(reads app.Reads) *Queries {
-	return &Queries{reads: reads, hashes: make(chan struct{}, hashesAtOnce)}
+func NewQueries(reads app.Reads, metrics *Metrics) *Queries {
+	return &Queries{reads: reads, metrics: metrics, hashes: make(chan struct{}, hashesAtOnce)}
 }
 
 // Serve answers until the returned service is stopped.
@@ -48,22 +52,32 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 		return nil, err
 	}
 	return s, errors.Join(
-		bus.Answer(s, subject.GetMeeting, q.getMeeting),
-		bus.Answer(s, subject.LookupMeeting, q.lookupMeeting),
-		bus.Answer(s, subject.ListMeetings, q.listMeetings),
-		bus.Answer(s, subject.ListParticipants, q.listParticipants),
-		bus.Answer(s, subject.GetParticipant, q.getParticipant),
-		bus.Answer(s, subject.ListRecordings, q.listRecordings),
-		bus.Answer(s, subject.GetRecording, q.getRecording),
-		bus.Answer(s, subject.ListEvents, q.listEvents),
-		bus.Answer(s, subject.GetOperation, q.getOperation),
-		bus.Answer(s, subject.GetUser, q.getUser),
-		bus.Answer(s, subject.ListUsers, q.listUsers),
-		bus.Answer(s, subject.GetUserStats, q.getUserStats),
-		bus.Answer(s, subject.VerifyPassword, q.verifyPassword),
-		bus.Answer(s, subject.CheckHealth, q.checkHealth),
-		bus.Answer(s, subject.GetMeetingWish, q.getMeetingWish),
+		answer(q, s, subject.GetMeeting, q.getMeeting),
+		answer(q, s, subject.LookupMeeting, q.lookupMeeting),
+		answer(q, s, subject.ListMeetings, q.listMeetings),
+		answer(q, s, subject.ListParticipants, q.listParticipants),
+		answer(q, s, subject.GetParticipant, q.getParticipant),
+		answer(q, s, subject.ListRecordings, q.listRecordings),
+		answer(q, s, subject.GetRecording, q.getRecording),
+		answer(q, s, subject.ListEvents, q.listEvents),
+		answer(q, s, subject.GetOperation, q.getOperation),
+		answer(q, s, subject.GetUser, q.getUser),
+		answer(q, s, subject.ListUsers, q.listUsers),
+		answer(q, s, subject.GetUserStats, q.getUserStats),
+		answer(q, s, subject.VerifyPassword, q.verifyPassword),
+		answer(q, s, subject.CheckHealth, q.checkHealth),
+		answer(q, s, subject.GetMeetingWish, q.getMeetingWish),
 	)
+}
+
+// answer registers a handler that is measured.
+func answer[Req, Resp proto.Message](q *Queries, s *bus.Queries, query subject.Query[Req, Resp], handle func(context.Context, Req) (Resp, error)) error {
+	return bus.Answer(s, query, func(ctx context.Context, req Req) (Resp, error) {
+		began := time.Now()
+		resp, err := handle(ctx, req)
+		q.metrics.query(query.Method(), err, time.Since(began))
+		return resp, err
+	})
 }
 
 func (q *Queries) getMeeting(ctx context.Context, req *meetv1.GetMeetingRequest) (*meetv1.Meeting, error) {
@@ -88,7 +102,7 @@ func (q *Queries) lookupMeeting(ctx context.Context, req *meetv1.LookupMeetingRe
 	case *meetv1.LookupMeetingRequest_MeetingCode:
 		by.MeetingCode = strings.ToLower(r.MeetingCode) // Meet does not tell cases apart
 	case *meetv1.LookupMeetingRequest_MeetLink:
-		by.MeetingCode = strings.ToLower(r.MeetLink[strings.LastIndexByte(r.MeetLink, '/')+1:])
+		by.MeetingCode = meeting.CodeOf(r.MeetLink)
 	}
 	if by == (app.Lookup{}) {
 		return nil, meeting.ErrNotFound
@@ -175,6 +189,11 @@ func (q *Queries) listMeetings(ctx context.Context, req *meetv1.ListMeetingsRequ
 	p, err := page(req.GetPageSize(), meetingPage, req.GetPageToken())
 	if err != nil {
 		return nil, err
+	}
+	for path, t := range map[string]*timestamppb.Timestamp{"scheduled_start_from": req.GetScheduledStartFrom(), "scheduled_start_to": req.GetScheduledStartTo()} {
+		if t != nil && !t.IsValid() {
+			return nil, fault.InvalidField(path, "RANGE", "must be between the years 1 and 9999")
+		}
 	}
 	f := app.MeetingFilter{
 		Page: app.Page{After: p.After, Limit: p.Limit + 1}, OrganizerID: req.GetOrganizerId(), Status: in(statusOut, req.GetStatus()),

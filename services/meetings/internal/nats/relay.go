@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,8 +19,8 @@ import (
 )
 
 const (
-	// takeOver is how often a standby tries for the lock.
-	takeOver = 500 * time.Millisecond
+	// leadAgain is the pause after a lead was lost or could not be had.
+	leadAgain = 500 * time.Millisecond
 	// idle is the longest the active relay sleeps: a commit whose wake-up was lost waits no longer.
 	idle = time.Second
 	// publishWindow is how many events are numbered and published at once.
@@ -30,8 +29,12 @@ const (
 	publishWait = 10 * time.Second
 	// outcomeWait is how long after its dispatch a job without an outcome is looked for.
 	outcomeWait = 10 * time.Second
-	// sweepEvery is how often it is looked for them, housekeepEvery how often old rows go.
-	sweepEvery, housekeepEvery = 5 * time.Second, time.Hour
+	// sentBefore is what was surely published before its stream was lost: a batch publishes its jobs a moment after its commit.
+	sentBefore = time.Second
+	// sweepEvery is how often it is looked for lost jobs, compareEvery for lost streams, housekeepEvery how often old rows go.
+	sweepEvery, compareEvery, housekeepEvery = 5 * time.Second, 30 * time.Second, time.Hour
+	// sweepRows is the most that one sweep deletes of a kind.
+	sweepRows = 5000
 	// keepEvents is the age limit of MEET_EVENTS: what is older is not published again after a loss.
 	keepEvents = 30 * 24 * time.Hour
 	// overlap is how many events before the last one in the stream are published again when its tail was lost: a stream's
@@ -47,11 +50,13 @@ type Relay struct {
 	now    clock.Clock
 	alarm  clock.Alarm
 	log    *slog.Logger
+
+	metrics *Metrics
 }
 
 // NewRelay makes a relay; Run runs it.
-func NewRelay(b *bus.Bus, outbox app.Outbox, codec Codec, now clock.Clock, alarm clock.Alarm, log *slog.Logger) *Relay {
-	return &Relay{bus: b, outbox: outbox, codec: codec, now: now, alarm: alarm, log: log}
+func NewRelay(b *bus.Bus, outbox app.Outbox, codec Codec, now clock.Clock, alarm clock.Alarm, metrics *Metrics, log *slog.Logger) *Relay {
+	return &Relay{bus: b, outbox: outbox, codec: codec, now: now, alarm: alarm, metrics: metrics, log: log}
 }
 
 // Run stands by and leads in turn until ctx ends.
@@ -68,25 +73,28 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
 	reconnected := r.bus.Reconnected()
-	for ctx.Err() == nil {
+	level := slog.LevelWarn
+	for {
 		lead, err := r.outbox.Lead(ctx)
 		if err == nil {
 			r.log.InfoContext(ctx, "this relay is active")
-			err = (&leader{Relay: r, lead: lead}).run(ctx, wake, reconnected)
-			err = errors.Join(err, lead.Close(ctx))
+			l := &leader{Relay: r, lead: lead}
+			err = errors.Join(l.run(ctx, wake, reconnected), lead.Close(ctx))
+			if l.worked {
+				level = slog.LevelWarn
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !errors.Is(err, app.ErrFollower) {
-			r.log.WarnContext(ctx, "relay lost the lead", "error", err)
-		}
+		r.log.Log(ctx, level, "relay lost the lead", "error", err)
+		level = slog.LevelDebug // said once for one outage
 		select {
-		case <-time.After(takeOver): // leases stay on real time
+		case <-time.After(leadAgain): // network back-off stays on real time
 		case <-ctx.Done():
+			return nil
 		}
 	}
-	return nil
 }
 
 // leader is the active relay's state for as long as it leads.
@@ -97,8 +105,10 @@ type leader struct {
 	// before new ones.
 	published int64
 	behind    bool
-	// swept and kept are when it was last looked for lost jobs, and for old rows.
-	swept, kept time.Time
+	// swept, compared and kept are when it was last looked for lost jobs, for lost streams, and for old rows.
+	swept, compared, kept time.Time
+	// worked: a round went well.
+	worked bool
 }
 
 // run leads until ctx ends or the database or NATS fails.
@@ -108,76 +118,86 @@ func (l *leader) run(ctx context.Context, wake, reconnected <-chan struct{}) err
 	}
 	pause := time.NewTimer(idle)
 	defer pause.Stop()
-	for {
-		more, err := l.round(ctx)
+	for ctx.Err() == nil {
+		more, due, err := l.round(ctx)
 		if err != nil {
 			return err
 		}
-		if more && ctx.Err() == nil {
+		l.worked = true
+		if more {
 			continue
 		}
-		due, release, err := l.nextDue(ctx)
-		if err != nil {
-			return err
-		}
-		pause.Reset(idle)
-		select {
-		case <-wake:
-		case <-due:
-		case <-pause.C:
-		case <-reconnected:
-			err = l.recover(ctx)
-		case <-ctx.Done():
-			release()
-			return nil
-		}
-		release()
-		if err != nil {
+		if err := l.sleep(ctx, due, pause, wake, reconnected); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// round publishes one window of events and dispatches what is due; more says that another round has work at once.
-func (l *leader) round(ctx context.Context) (more bool, err error) {
+// sleep waits for the next thing to do. A job that is due already has no room: an outcome's wake-up brings it.
+func (l *leader) sleep(ctx context.Context, due time.Time, pause *time.Timer, wake, reconnected <-chan struct{}) error {
+	var rung <-chan struct{}
+	if due.After(l.now()) {
+		var release func()
+		rung, release = l.alarm(due)
+		defer release()
+	}
+	pause.Reset(idle)
+	select {
+	case <-wake:
+	case <-rung:
+	case <-pause.C:
+	case <-ctx.Done():
+	case <-reconnected:
+		return l.recover(ctx)
+	}
+	return nil
+}
+
+// round publishes one window of events and dispatches what is due; more says that another round has work at once, due is when
+// the next job falls due, zero when none waits.
+func (l *leader) round(ctx context.Context) (more bool, due time.Time, err error) {
 	events, err := l.publishEvents(ctx)
 	if err != nil {
-		return false, err
+		return false, due, err
 	}
-	jobs, err := l.dispatchJobs(ctx)
+	due, _, err = l.lead.NextDue(ctx)
 	if err != nil {
-		return false, err
+		return false, due, err
 	}
-	now := time.Now() // how often to look stays on real time
+	jobs := 0
+	if !due.IsZero() && !due.After(l.now()) {
+		if jobs, err = l.dispatchJobs(ctx); err != nil {
+			return false, due, err
+		}
+	}
+	return events >= publishWindow || jobs > 0, due, l.lookAfter(ctx)
+}
+
+// lookAfter does what is done now and then. How often stays on real time.
+func (l *leader) lookAfter(ctx context.Context) error {
+	now := time.Now()
 	if now.Sub(l.swept) >= sweepEvery {
 		l.swept = now
-		if err := l.resendLost(ctx); err != nil {
-			return false, err
+		if err := l.resendLost(ctx, outcomeWait); err != nil {
+			return err
+		}
+	}
+	if now.Sub(l.compared) >= compareEvery {
+		if err := l.recover(ctx); err != nil {
+			return err
 		}
 	}
 	if now.Sub(l.kept) >= housekeepEvery {
 		rows, err := l.lead.Sweep(ctx, l.now())
 		if err != nil {
-			return false, err
+			return err
 		}
-		if rows < 5000 { // the bound of one delete: nothing is left
+		if rows < sweepRows { // nothing is left
 			l.kept = now
 		}
 	}
-	return events >= publishWindow || jobs, nil
-}
-
-// nextDue rings when the next job falls due; one that is due but has no room waits for an outcome's wake-up.
-func (l *leader) nextDue(ctx context.Context) (<-chan struct{}, func(), error) {
-	at, waiting, err := l.lead.NextDue(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !waiting || !at.After(l.now()) {
-		return nil, func() {}, nil
-	}
-	rung, release := l.alarm(at)
-	return rung, release, nil
+	return nil
 }
 
 // publishEvents numbers and publishes one window, oldest first, and returns how many it were.
@@ -199,12 +219,16 @@ func (l *leader) publishEvents(ctx context.Context) (int, error) {
 	failpoint.Here("relay.numbered")
 	last, err := l.publish(ctx, events)
 	if err != nil {
-		l.behind = true // numbered, and not known to be in the stream
-		return 0, err
+		return 0, err // numbered, and not known to be in the stream: the next lead publishes from the last mark
 	}
 	failpoint.Here("relay.published")
 	l.published = events[len(events)-1].Seq
-	return len(events), l.lead.MarkPublished(ctx, l.published, last)
+	if err := l.lead.MarkPublished(ctx, l.published, last); err != nil {
+		return 0, err
+	}
+	failpoint.Here("relay.marked")
+	l.metrics.published.Add(float64(len(events)))
+	return len(events), nil
 }
 
 // publish sends a window and waits for every acknowledgement; it returns the highest stream sequence.
@@ -259,48 +283,44 @@ func eventMessage(e *app.LoggedEvent) *nats.Msg {
 // Sequence is an event's number as ce-sequence shows it: zero-padded, so that text order is number order.
 func Sequence(seq int64) string { return fmt.Sprintf("%020d", seq) }
 
-// dispatchJobs sends what is due, as far as there is room; more says that more is due than was taken.
-func (l *leader) dispatchJobs(ctx context.Context) (more bool, err error) {
-	sent, full, err := l.lead.SendDue(ctx, l.now(), app.DispatchLimit)
+// dispatchJobs sends what is due, as far as there is room, and returns how many it were.
+func (l *leader) dispatchJobs(ctx context.Context) (int, error) {
+	sent, err := l.lead.SendDue(ctx, l.now(), app.DispatchLimit)
 	if err != nil || len(sent) == 0 {
-		return false, err
+		return 0, err
 	}
 	failpoint.Here("relay.dispatched")
 	futures := make([]jetstream.PubAckFuture, 0, len(sent))
-	var failed []app.JobRef
 	for _, m := range sent {
 		body, err := l.codec.Job(m, true)
 		if err != nil {
-			return false, fmt.Errorf("render the job of meeting %d: %w", m.ID, err)
+			return 0, fmt.Errorf("render the job of meeting %d: %w", m.ID, err)
 		}
 		future, err := l.bus.JetStream().PublishMsgAsync(jobMessage(app.Dispatch{JobID: m.Job.ID, Dispatch: m.Job.Dispatch, Body: body}))
 		if err != nil {
-			return false, fmt.Errorf("publish the job of meeting %d: %w", m.ID, err)
+			return 0, fmt.Errorf("publish the job of meeting %d: %w", m.ID, err)
 		}
 		futures = append(futures, future)
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishWait)
+	ctx, cancel := context.WithTimeoutCause(ctx, publishWait, fmt.Errorf("MEET_JOBS acknowledged nothing within %s", publishWait))
 	defer cancel()
-	var refused error
-	for i, future := range futures {
+	for i, future := range futures { // what the stream did not store is found again by resendLost
 		select {
 		case <-future.Ok():
-			continue
-		case refused = <-future.Err():
+		case err := <-future.Err():
+			return 0, fmt.Errorf("publish the job of meeting %d: %w", sent[i].ID, err)
 		case <-ctx.Done():
-			refused = ctx.Err()
+			return 0, fmt.Errorf("publish the job of meeting %d: %w", sent[i].ID, context.Cause(ctx))
 		}
-		failed = append(failed, app.JobRef{ID: sent[i].Job.ID, Dispatch: sent[i].Job.Dispatch})
 	}
-	if len(failed) > 0 { // found again by resendLost
-		return false, fmt.Errorf("%d of %d jobs were not stored by the stream: %w", len(failed), len(sent), refused)
-	}
-	return full, nil
+	failpoint.Here("relay.jobs_published")
+	return len(sent), nil
 }
 
-// resendLost sends again what was sent a while ago, has no outcome, and is not in the stream any more. Age alone is no reason.
-func (l *leader) resendLost(ctx context.Context) error {
-	out, err := l.lead.OutSince(ctx, l.now().Add(-outcomeWait))
+// resendLost sends again what was sent longer than age ago, has no outcome, and is not in the stream any more. Age alone is no
+// reason.
+func (l *leader) resendLost(ctx context.Context, age time.Duration) error {
+	out, err := l.lead.OutSince(ctx, l.now().Add(-age))
 	if err != nil || len(out) == 0 {
 		return err
 	}
@@ -317,15 +337,20 @@ func (l *leader) resendLost(ctx context.Context) error {
 	if len(lost) == 0 {
 		return nil
 	}
-	l.log.WarnContext(ctx, "jobs without an outcome are sent again", "jobs", len(lost))
-	return l.lead.SendAgain(ctx, lost, l.now())
+	l.log.WarnContext(ctx, "jobs without a message and without an outcome are sent again", "jobs", len(lost))
+	if err := l.lead.SendAgain(ctx, lost, l.now()); err != nil {
+		return err
+	}
+	failpoint.Here("relay.resent")
+	return nil
 }
 
 func dispatchID(job string, dispatch int64) string {
 	return job + "." + strconv.FormatInt(dispatch, 10)
 }
 
-// inStream collects the message ids that MEET_JOBS holds; they are few, because the jobs that are out are bounded.
+// inStream collects the message ids of the google jobs that MEET_JOBS holds; they are few, because the jobs that are out are
+// bounded.
 func (l *leader) inStream(ctx context.Context) (map[string]struct{}, error) {
 	stream, err := l.bus.JetStream().Stream(ctx, subject.StreamJobs)
 	if err != nil {
@@ -333,7 +358,7 @@ func (l *leader) inStream(ctx context.Context) (map[string]struct{}, error) {
 	}
 	found := make(map[string]struct{})
 	for seq := stream.CachedInfo().State.FirstSeq; ; {
-		msg, err := stream.GetMsg(ctx, max(seq, 1), jetstream.WithGetMsgSubject("meet.job.>"))
+		msg, err := stream.GetMsg(ctx, max(seq, 1), jetstream.WithGetMsgSubject(subject.OfJob(subject.ClassGoogle, "*")))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return found, nil
 		}
@@ -346,11 +371,13 @@ func (l *leader) inStream(ctx context.Context) (map[string]struct{}, error) {
 }
 
 // recover compares the streams with what was last known of them, and arranges that what NATS lost is published again. It runs
-// before the first publish after each connect.
+// before the first publish after each connect, and now and then.
 func (l *leader) recover(ctx context.Context) error {
+	l.compared = time.Now()
 	if err := l.bus.EnsureStreams(ctx); err != nil {
 		return err
 	}
+	failpoint.Here("relay.streams_ensured")
 	state, err := l.lead.State(ctx)
 	if err != nil {
 		return err
@@ -363,11 +390,12 @@ func (l *leader) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", subject.StreamJobs, err)
 	}
-	now := app.RelayState{
-		PublishedSeq: state.PublishedSeq, EventsCreated: clock.Cut(events.CachedInfo().Created), JobsCreated: clock.Cut(jobs.CachedInfo().Created),
-		EventsLastSeq: events.CachedInfo().State.LastSeq,
-	}
-	if !now.EventsCreated.Equal(state.EventsCreated) || now.EventsLastSeq < state.EventsLastSeq {
+	held := events.CachedInfo().State
+	now := state
+	now.EventsCreated, now.JobsCreated = clock.Cut(events.CachedInfo().Created), clock.Cut(jobs.CachedInfo().Created)
+	now.EventsLastSeq = held.LastSeq
+	remade, shorter, emptied := !now.EventsCreated.Equal(state.EventsCreated), now.EventsLastSeq < state.EventsLastSeq, held.Msgs == 0
+	if state.PublishedSeq > 0 && (remade || shorter || emptied) {
 		if now.PublishedSeq, err = l.lastKept(ctx, events, state.PublishedSeq); err != nil {
 			return err
 		}
@@ -376,16 +404,19 @@ func (l *leader) recover(ctx context.Context) error {
 		}
 	}
 	if !now.JobsCreated.Equal(state.JobsCreated) {
-		n, err := l.lead.AllOutDue(ctx, l.now())
-		if err != nil {
+		if err := l.resendLost(ctx, sentBefore); err != nil {
 			return err
-		}
-		if n > 0 {
-			l.log.WarnContext(ctx, "MEET_JOBS lost its store; what was out is sent again", "jobs", n)
 		}
 	}
 	l.published, l.behind = now.PublishedSeq, now.PublishedSeq < state.LastSeq
-	return l.lead.MarkStreams(ctx, now)
+	if now == state {
+		return nil
+	}
+	if err := l.lead.MarkStreams(ctx, now); err != nil {
+		return err
+	}
+	failpoint.Here("relay.streams_marked")
+	return nil
 }
 
 // lastKept is the sequence after which events are to be published again, given what the stream still holds.
@@ -394,17 +425,18 @@ func (l *leader) lastKept(ctx context.Context, stream jetstream.Stream, publishe
 	if err != nil {
 		return 0, err
 	}
-	from := max(first-1, 0)
 	if first == 0 { // nothing young enough
 		return published, nil
 	}
-	if last := stream.CachedInfo().State.LastSeq; last > 0 && stream.CachedInfo().State.Msgs > 0 {
-		msg, err := stream.GetMsg(ctx, last)
-		if err != nil {
-			return 0, fmt.Errorf("read the last message of %s: %w", subject.StreamEvents, err)
-		}
-		seq, err := strconv.ParseInt(strings.TrimLeft(msg.Header.Get("ce-sequence"), "0"), 10, 64)
-		if err == nil {
+	from := first - 1
+	last, err := stream.GetLastMsgForSubject(ctx, subject.OfEvent(">"))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return 0, fmt.Errorf("read the last message of %s: %w", subject.StreamEvents, err)
+	default:
+		seq, err := strconv.ParseInt(last.Header.Get("ce-sequence"), 10, 64)
+		if err == nil { // else somebody else's message: from the beginning
 			from = max(from, seq-overlap)
 		}
 	}

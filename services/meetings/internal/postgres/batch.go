@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,21 +27,39 @@ import (
 func (s *Store) Batch(ctx context.Context, now time.Time, needs *app.Needs, decide func(*app.Unit) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("take a connection: %w", err)
+		return fmt.Errorf("take a connection: %w: %w", app.ErrUnreachable, err)
 	}
 	defer conn.Release()
 	unit := app.NewUnit(now)
 	if err := load(ctx, conn, unit, needs); err != nil {
-		return rollback(ctx, conn, fmt.Errorf("load: %w", err))
+		return rollback(ctx, conn, fmt.Errorf("load: %w", classify(err)))
 	}
 	if err := decide(unit); err != nil {
 		return rollback(ctx, conn, err)
 	}
 	failpoint.Here("meetings.decided")
 	if err := save(ctx, conn, unit); err != nil {
-		return rollback(ctx, conn, fmt.Errorf("save: %w", err))
+		return rollback(ctx, conn, fmt.Errorf("save: %w", classify(err)))
 	}
 	return nil
+}
+
+// classify says what is to be done about an error of the database (PostgreSQL, appendix A). Any other may be gone next time.
+func classify(err error) error {
+	if unreached(err) {
+		return fmt.Errorf("%w: %w", app.ErrUnreachable, err)
+	}
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch {
+	case refused.Code == "23505", refused.Code == "40001", refused.Code == "40P01": // unique, serialization, deadlock
+		return fmt.Errorf("%w: %w", app.ErrConflict, err)
+	case strings.HasPrefix(refused.Code, "22"), strings.HasPrefix(refused.Code, "23"): // no row can hold the values
+		return &app.BrokenError{Cause: err}
+	}
+	return err
 }
 
 // rollback returns err. A connection that can't be rolled back is closed and so not used again.
@@ -143,7 +162,7 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 		}
 		return err
 	})
-	names := slices.Concat(localParts(n.Organizers), n.Usernames)
+	names := append(localParts(n.Organizers), n.Usernames...)
 	add(len(names) > 0, func(q *db.Queries) error {
 		rows, err := q.TakenUsernames(ctx, names)
 		for _, name := range rows {
@@ -224,8 +243,8 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 		return nil
 	})
 	add(true, func(q *db.Queries) error {
-		out, err := q.CountOut(ctx, app.DispatchLimit)
-		u.GoogleOut = int(out)
+		pressing, err := q.CountPressing(ctx, db.CountPressingParams{Bound: app.DispatchLimit, Now: u.Now})
+		u.GooglePressing = int(pressing)
 		return err
 	})
 	return pipeline(ctx, conn, []string{"begin"}, reads)
@@ -311,13 +330,7 @@ func saveUsers(ctx context.Context, q *db.Queries, u *app.Unit) error {
 			return err
 		}
 	}
-	for _, id := range slices.Sorted(func(yield func(account.ID) bool) {
-		for id := range u.DirtyUsers {
-			if !yield(id) {
-				return
-			}
-		}
-	}) {
+	for _, id := range slices.Sorted(maps.Keys(u.DirtyUsers)) {
 		user := u.Users[id]
 		if err := q.UpdateUser(ctx, db.UpdateUserParams{
 			ID: int64(id), Email: user.Email, FirstName: user.FirstName, LastName: user.LastName, Role: user.Role.String(),
@@ -412,7 +425,7 @@ func saveParticipants(ctx context.Context, q *db.Queries, u *app.Unit) error {
 	var out db.DeleteGuestsParams
 	add := func(m *meeting.Meeting, email string, invited bool) {
 		role := "guest"
-		if strings.EqualFold(email, m.OrganizerEmail) {
+		if meeting.SameEmail(email, m.OrganizerEmail) {
 			role = "organizer"
 		}
 		in.MeetingIds = append(in.MeetingIds, int64(m.ID))
@@ -421,18 +434,18 @@ func saveParticipants(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		in.Inviteds = append(in.Inviteds, invited)
 	}
 	for _, m := range u.NewMeetings {
-		if !has(m.Guests, m.OrganizerEmail) {
+		if !meeting.Holds(m.Guests, m.OrganizerEmail) {
 			add(m, m.OrganizerEmail, false)
 		}
 	}
 	changed := func(m *meeting.Meeting, had []string) {
 		for _, g := range m.Guests {
-			if !has(had, g) {
+			if !meeting.Holds(had, g) {
 				add(m, g, true)
 			}
 		}
 		for _, g := range had {
-			if !has(m.Guests, g) {
+			if !meeting.Holds(m.Guests, g) {
 				out.MeetingIds = append(out.MeetingIds, int64(m.ID))
 				out.Emails = append(out.Emails, g)
 			}
@@ -455,10 +468,6 @@ func saveParticipants(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		return q.InsertParticipants(ctx, in)
 	}
 	return nil
-}
-
-func has(emails []string, email string) bool {
-	return slices.ContainsFunc(emails, func(e string) bool { return strings.EqualFold(e, email) })
 }
 
 func saveJobs(ctx context.Context, q *db.Queries, u *app.Unit) error {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
@@ -27,6 +26,10 @@ type lead struct {
 	q     *db.Queries
 }
 
+// takeOver is how often a standby tries for the lock. It does not wait in the database: a statement that waits there for
+// hours keeps dead rows from being cleaned away.
+const takeOver = 500 * time.Millisecond
+
 // Lead is [app.Outbox].
 func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
 	c, err := pgx.ParseConfig(s.config.URL())
@@ -40,20 +43,37 @@ func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
 	} {
 		c.RuntimeParams[name] = v
 	}
+	c.ConnectTimeout = connectTimeout
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("connect the relay: %w", err)
 	}
-	conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+	inUTC(conn)
 	l := &lead{store: s, conn: conn, q: db.New(conn)}
-	leads, err := l.q.TryLead(ctx, relayLock)
-	if err == nil && !leads {
-		err = app.ErrFollower
-	}
-	if err != nil {
+	if err := l.standBy(ctx); err != nil {
 		return nil, errors.Join(err, l.Close(ctx))
 	}
 	return l, nil
+}
+
+// standBy returns once the lock is held.
+func (l *lead) standBy(ctx context.Context) error {
+	again := time.NewTicker(takeOver) // leases stay on real time
+	defer again.Stop()
+	for {
+		leads, err := l.q.TryLead(ctx, relayLock)
+		if leads {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("try for the relay's lock: %w", err)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (l *lead) Close(ctx context.Context) error {
@@ -106,12 +126,30 @@ func (l *lead) EventsAfter(ctx context.Context, seq int64, limit int) ([]app.Log
 	return out, nil
 }
 
+// FirstSequenceSince halves the log until it is found: there is no index on the times, which rise with the sequence but for
+// the moment that commits take.
 func (l *lead) FirstSequenceSince(ctx context.Context, since time.Time) (int64, error) {
-	seq, err := l.q.FirstSequenceSince(ctx, since)
+	r, err := l.q.GetRelay(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("find the first event since %s: %w", since, err)
+		return 0, fmt.Errorf("read the relay's state: %w", err)
 	}
-	return seq, nil
+	first, end := int64(1), r.LastSeq+1
+	for first < end {
+		middle := first + (end-first)/2
+		at, err := l.q.EventTime(ctx, middle)
+		if err != nil {
+			return 0, fmt.Errorf("find the first event since %s: %w", since, err)
+		}
+		if at.Before(since) {
+			first = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	if first > r.LastSeq {
+		return 0, nil
+	}
+	return first, nil
 }
 
 func (l *lead) MarkPublished(ctx context.Context, seq int64, streamSeq uint64) error {
@@ -132,28 +170,37 @@ func (l *lead) MarkStreams(ctx context.Context, s app.RelayState) error {
 	return nil
 }
 
-func (l *lead) SendDue(ctx context.Context, now time.Time, limit int) ([]*meeting.Meeting, bool, error) {
-	out, err := l.q.CountOut(ctx, app.DispatchLimit)
+func (l *lead) SendDue(ctx context.Context, now time.Time, limit int) ([]*meeting.Meeting, error) {
+	out, err := l.q.CountOut(ctx, int64(limit))
 	if err != nil {
-		return nil, false, fmt.Errorf("count jobs that are out: %w", err)
+		return nil, fmt.Errorf("count jobs that are out: %w", err)
 	}
-	room := min(int64(limit), app.DispatchLimit-out)
+	room := int64(limit) - out
 	if room <= 0 {
-		return nil, true, nil
+		return nil, nil
 	}
 	rows, err := l.q.SendDueJobs(ctx, db.SendDueJobsParams{Now: now, RowLimit: room})
 	if err != nil {
-		return nil, false, fmt.Errorf("send due jobs: %w", err)
+		return nil, fmt.Errorf("send due jobs: %w", err)
 	}
 	if len(rows) == 0 {
-		return nil, false, nil
+		return nil, nil
 	}
+	slices.SortFunc(rows, func(a, b db.SendDueJobsRow) int { // RETURNING has no order
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Turn, b.Turn), a.DueAt.Compare(b.DueAt))
+	})
+	place := make(map[meeting.ID]int, len(rows))
 	wanted := make([]meeting.ID, 0, len(rows))
 	for i := range rows {
-		wanted = append(wanted, meeting.ID(*rows[i].MeetingID))
+		id := meeting.ID(*rows[i].MeetingID)
+		place[id], wanted = i, append(wanted, id)
 	}
 	meetings, err := l.store.Wishes(ctx, wanted)
-	return meetings, int64(len(rows)) == room, err
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(meetings, func(a, b *meeting.Meeting) int { return cmp.Compare(place[a.ID], place[b.ID]) })
+	return meetings, nil
 }
 
 func (l *lead) NextDue(ctx context.Context) (time.Time, bool, error) {
@@ -193,14 +240,6 @@ func (l *lead) SendAgain(ctx context.Context, jobs []app.JobRef, now time.Time) 
 		return fmt.Errorf("make lost jobs due: %w", err)
 	}
 	return nil
-}
-
-func (l *lead) AllOutDue(ctx context.Context, now time.Time) (int64, error) {
-	n, err := l.q.AllOutDue(ctx, now)
-	if err != nil {
-		return 0, fmt.Errorf("make all jobs due: %w", err)
-	}
-	return n, nil
 }
 
 func (l *lead) Sweep(ctx context.Context, now time.Time) (int64, error) {

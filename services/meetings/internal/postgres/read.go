@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -29,6 +31,11 @@ func absent(err error, missing *fault.Fault, doing string) error {
 		return missing
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// unheard: no row holds a text with a NUL byte, and Postgres takes none to compare with.
+func unheard(texts ...string) bool {
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.ContainsRune(s, 0) })
 }
 
 // MeetingDetail is [app.Reads].
@@ -91,6 +98,9 @@ func (s *Store) detail(ctx context.Context, id int64) (*app.MeetingDetail, error
 
 // LookupMeeting is [app.Reads].
 func (s *Store) LookupMeeting(ctx context.Context, by app.Lookup) (*app.MeetingDetail, error) {
+	if unheard(by.ExternalReference, by.GoogleEventID, by.MeetingCode) {
+		return nil, meeting.ErrNotFound
+	}
 	var id int64
 	var err error
 	switch {
@@ -109,9 +119,12 @@ func (s *Store) LookupMeeting(ctx context.Context, by app.Lookup) (*app.MeetingD
 
 // ListMeetings is [app.Reads].
 func (s *Store) ListMeetings(ctx context.Context, f app.MeetingFilter) ([]app.MeetingRow, error) {
+	if unheard(f.ExternalReference, f.InvitedEmail) {
+		return nil, nil
+	}
 	p := db.ListMeetingsParams{
 		BeforeID: f.After, OrganizerID: f.OrganizerID, StartFrom: f.StartFrom, StartTo: f.StartTo, ExternalReference: f.ExternalReference,
-		InvitedEmail: f.InvitedEmail, RowLimit: int64(f.Limit),
+		InvitedKey: account.EmailKey(f.InvitedEmail), RowLimit: int64(f.Limit),
 	}
 	if f.Status != 0 {
 		p.Status = f.Status.String()
@@ -271,6 +284,9 @@ func (s *Store) User(ctx context.Context, id account.ID, inactive bool) (*accoun
 
 // ListUsers is [app.Reads].
 func (s *Store) ListUsers(ctx context.Context, f app.UserFilter) ([]account.User, error) {
+	if unheard(f.EmailPart, f.UsernamePart) {
+		return nil, nil
+	}
 	p := db.ListUsersParams{IncludeInactive: f.Inactive, BeforeID: f.After, EmailPart: f.EmailPart, UsernamePart: f.UsernamePart, RowLimit: int64(f.Limit)}
 	if f.Role != 0 {
 		p.Role = f.Role.String()
@@ -297,6 +313,29 @@ func (s *Store) UserStats(ctx context.Context) (app.UserStats, error) {
 		return app.UserStats{}, fmt.Errorf("count users: %w", err)
 	}
 	return app.UserStats{Total: r.Total, Active: r.Active, Admins: r.Admins, Services: r.Services, Externals: r.Externals}, nil
+}
+
+// Backlog is [app.Reads].
+func (s *Store) Backlog(ctx context.Context, now time.Time) (app.Backlog, error) {
+	var b app.Backlog
+	if !s.opened.Load() {
+		return b, errNotOpen
+	}
+	oldest, err := s.wide().OldestUnpublished(ctx)
+	if err != nil {
+		return b, fmt.Errorf("find the oldest event that is not published: %w", err)
+	}
+	for _, at := range oldest {
+		b.Lag = max(b.Lag, now.Sub(at))
+	}
+	jobs, err := s.wide().UnfinishedJobs(ctx)
+	if err != nil {
+		return b, fmt.Errorf("count unfinished jobs: %w", err)
+	}
+	for _, j := range jobs {
+		b.Jobs = append(b.Jobs, app.JobCount{Class: j.Class, State: j.State, Jobs: j.Jobs})
+	}
+	return b, nil
 }
 
 // Wishes is [app.Reads].

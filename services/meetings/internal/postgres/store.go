@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -74,6 +76,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	// lists runs what filters and pages, planned anew for its filters each time.
 	lists *pgxpool.Pool
+	// opened: both are there.
+	opened atomic.Bool
 }
 
 // NewStore makes a store that is not connected yet.
@@ -95,6 +99,7 @@ func (s *Store) Start(ctx context.Context) error {
 		s.pool.Close()
 		return err
 	}
+	s.opened.Store(true)
 	return nil
 }
 
@@ -128,15 +133,14 @@ func (s *Store) open(ctx context.Context, params map[string]string) (*pgxpool.Po
 	}
 	c.MaxConns = s.config.MaxConns
 	c.MaxConnIdleTime = time.Minute
+	c.ConnConfig.ConnectTimeout = connectTimeout
 	c.ConnConfig.RuntimeParams["application_name"] = "meetings"
 	c.ConnConfig.RuntimeParams["TimeZone"] = "UTC"
 	c.ConnConfig.RuntimeParams["statement_timeout"] = "30s"
 	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
-	for name, v := range params {
-		c.ConnConfig.RuntimeParams[name] = v
-	}
+	maps.Copy(c.ConnConfig.RuntimeParams, params)
 	c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+		inUTC(conn)
 		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
@@ -144,6 +148,14 @@ func (s *Store) open(ctx context.Context, params map[string]string) (*pgxpool.Po
 		return nil, fmt.Errorf("open the pool: %w", err)
 	}
 	return pool, nil
+}
+
+// connectTimeout bounds one try to connect.
+const connectTimeout = 5 * time.Second
+
+// inUTC makes every time read on a connection UTC.
+func inUTC(conn *pgx.Conn) {
+	conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
 }
 
 // Stop closes the pools.
@@ -154,7 +166,15 @@ func (s *Store) Stop(context.Context) error {
 }
 
 // Ping is a readiness check.
-func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+func (s *Store) Ping(ctx context.Context) error {
+	if !s.opened.Load() {
+		return errNotOpen
+	}
+	return s.pool.Ping(ctx)
+}
+
+// errNotOpen is what a probe gets that comes before the start has ended.
+var errNotOpen = errors.New("the database is not open yet")
 
 // migrationLock is the advisory lock under which instances that start together migrate one after the other.
 const migrationLock = 0x6d656574_00000001

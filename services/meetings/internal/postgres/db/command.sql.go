@@ -13,9 +13,14 @@ import (
 )
 
 const deleteOldCommands = `-- name: DeleteOldCommands :execrows
-DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE ended_at < $1::timestamptz ORDER BY ended_at LIMIT 5000)
+DELETE FROM commands WHERE id IN (
+    SELECT c.id FROM commands c
+    WHERE c.ended_at < $1::timestamptz
+      AND NOT EXISTS (SELECT FROM jobs j WHERE j.class = 'google' AND j.meeting_id = c.meeting_id AND j.operation = c.id)
+    ORDER BY c.ended_at LIMIT 5000)
 `
 
+// An operation that is still under way can be followed.
 func (q *Queries) DeleteOldCommands(ctx context.Context, before time.Time) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteOldCommands, before)
 	if err != nil {

@@ -26,6 +26,17 @@ func (q *Queries) DeleteDoneJobs(ctx context.Context, before time.Time) (int64, 
 	return result.RowsAffected(), nil
 }
 
+const eventTime = `-- name: EventTime :one
+SELECT occurred_at FROM events WHERE seq = $1::bigint
+`
+
+func (q *Queries) EventTime(ctx context.Context, seq int64) (time.Time, error) {
+	row := q.db.QueryRow(ctx, eventTime, seq)
+	var occurred_at time.Time
+	err := row.Scan(&occurred_at)
+	return occurred_at, err
+}
+
 const eventsAfter = `-- name: EventsAfter :many
 SELECT id, seq, type, subject, meeting_id, occurred_at, body, traceparent FROM events
 WHERE seq > $1::bigint ORDER BY seq LIMIT $2::bigint
@@ -125,17 +136,6 @@ func (q *Queries) EventsOfMeetingAfter(ctx context.Context, arg EventsOfMeetingA
 		return nil, err
 	}
 	return items, nil
-}
-
-const firstSequenceSince = `-- name: FirstSequenceSince :one
-SELECT COALESCE(min(seq), 0)::bigint AS seq FROM events WHERE occurred_at >= $1::timestamptz AND seq IS NOT NULL
-`
-
-func (q *Queries) FirstSequenceSince(ctx context.Context, since time.Time) (int64, error) {
-	row := q.db.QueryRow(ctx, firstSequenceSince, since)
-	var seq int64
-	err := row.Scan(&seq)
-	return seq, err
 }
 
 const getRelay = `-- name: GetRelay :one
@@ -270,6 +270,32 @@ func (q *Queries) NumberEvents(ctx context.Context, rowLimit int64) ([]NumberEve
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const oldestUnpublished = `-- name: OldestUnpublished :many
+(SELECT occurred_at FROM events WHERE seq IS NULL ORDER BY pos LIMIT 1)
+UNION ALL SELECT occurred_at FROM events WHERE seq = (SELECT published_seq + 1 FROM relay)
+`
+
+// None, one without a number, one with.
+func (q *Queries) OldestUnpublished(ctx context.Context) ([]time.Time, error) {
+	rows, err := q.db.Query(ctx, oldestUnpublished)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []time.Time
+	for rows.Next() {
+		var occurred_at time.Time
+		if err := rows.Scan(&occurred_at); err != nil {
+			return nil, err
+		}
+		items = append(items, occurred_at)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -12,26 +12,31 @@ import (
 	"github.com/google/uuid"
 )
 
-const allOutDue = `-- name: AllOutDue :execrows
-UPDATE jobs SET state = 'due', due_at = $1::timestamptz WHERE state = 'out'
-`
-
-// MEET_JOBS lost its store: everything that was out is sent again.
-func (q *Queries) AllOutDue(ctx context.Context, now time.Time) (int64, error) {
-	result, err := q.db.Exec(ctx, allOutDue, now)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const countOut = `-- name: CountOut :one
-SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'out' AND class = 'google' LIMIT $1::bigint) AS out
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'out' AND class = 'google' LIMIT $1::bigint) AS out
 `
 
 // Bounded: it only has to tell whether the limit is reached.
 func (q *Queries) CountOut(ctx context.Context, bound int64) (int64, error) {
 	row := q.db.QueryRow(ctx, countOut, bound)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countPressing = `-- name: CountPressing :one
+SELECT count(*) FROM ((SELECT 1 FROM jobs WHERE state = 'out' AND class = 'google' LIMIT $1::bigint)
+    UNION ALL (SELECT 1 FROM jobs WHERE state = 'due' AND class = 'google' AND due_at <= $2::timestamptz LIMIT $1::bigint)) AS pressing
+`
+
+type CountPressingParams struct {
+	Bound int64
+	Now   time.Time
+}
+
+// Those that are out and those that wait for room; bounded. A batch sends none past those who wait.
+func (q *Queries) CountPressing(ctx context.Context, arg CountPressingParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countPressing, arg.Bound, arg.Now)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -75,40 +80,10 @@ func (q *Queries) InsertGoogleJobs(ctx context.Context, arg InsertGoogleJobsPara
 	return err
 }
 
-const jobsByState = `-- name: JobsByState :many
-SELECT class, state, count(*) AS jobs FROM jobs GROUP BY class, state
-`
-
-type JobsByStateRow struct {
-	Class string
-	State string
-	Jobs  int64
-}
-
-func (q *Queries) JobsByState(ctx context.Context) ([]JobsByStateRow, error) {
-	rows, err := q.db.Query(ctx, jobsByState)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []JobsByStateRow
-	for rows.Next() {
-		var i JobsByStateRow
-		if err := rows.Scan(&i.Class, &i.State, &i.Jobs); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const lockGoogleJobs = `-- name: LockGoogleJobs :many
 SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at FROM jobs j
-WHERE j.class = 'google' AND (j.meeting_id = ANY ($1::bigint[]) OR j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
-ORDER BY j.meeting_id FOR UPDATE
+WHERE j.class = 'google' AND j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[]))
+ORDER BY j.meeting_id FOR UPDATE OF j
 `
 
 type LockGoogleJobsParams struct {
@@ -154,7 +129,7 @@ func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) 
 }
 
 const nextDue = `-- name: NextDue :many
-SELECT due_at FROM jobs WHERE state = 'due' ORDER BY due_at LIMIT 1
+SELECT due_at FROM jobs WHERE state = 'due' AND class = 'google' ORDER BY due_at LIMIT 1
 `
 
 // None or one.
@@ -179,7 +154,7 @@ func (q *Queries) NextDue(ctx context.Context) ([]time.Time, error) {
 }
 
 const outSince = `-- name: OutSince :many
-SELECT id, dispatch FROM jobs WHERE state = 'out' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000
+SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'google' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000
 `
 
 type OutSinceRow struct {
@@ -209,9 +184,12 @@ func (q *Queries) OutSince(ctx context.Context, before time.Time) ([]OutSinceRow
 }
 
 const sendAgain = `-- name: SendAgain :exec
-UPDATE jobs j SET state = 'due', due_at = $1::timestamptz
-FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::bigint[]) AS dispatch) AS t
-WHERE j.id = t.id AND j.dispatch = t.dispatch AND j.state = 'out'
+WITH lost AS (
+    SELECT j.id FROM jobs j JOIN (SELECT unnest($2::uuid[]) AS id, unnest($3::bigint[]) AS dispatch) AS t
+        ON j.id = t.id AND j.dispatch = t.dispatch
+    WHERE j.state = 'out' ORDER BY j.meeting_id FOR UPDATE OF j
+)
+UPDATE jobs j SET state = 'due', due_at = $1::timestamptz FROM lost WHERE j.id = lost.id
 `
 
 type SendAgainParams struct {
@@ -220,7 +198,8 @@ type SendAgainParams struct {
 	Dispatches []int64
 }
 
-// The message is gone and no outcome came: due at once, if nothing happened in between.
+// The message is gone and no outcome came: due at once, if nothing happened in between. Locked in the order of the batches. The
+// time of the dispatch stays, so that an outcome that is late is taken all the same.
 func (q *Queries) SendAgain(ctx context.Context, arg SendAgainParams) error {
 	_, err := q.db.Exec(ctx, sendAgain, arg.Now, arg.Ids, arg.Dispatches)
 	return err
@@ -232,13 +211,13 @@ WITH candidates AS (
     FROM (SELECT id, priority, due_at, organizer_id FROM jobs WHERE state = 'due' AND class = 'google' AND due_at <= $1::timestamptz
           ORDER BY due_at LIMIT 20000) AS waiting
 ), chosen AS (
-    SELECT j.id FROM jobs j JOIN (SELECT id, priority, turn, due_at FROM candidates ORDER BY priority, turn, due_at LIMIT $2::bigint) AS c ON c.id = j.id
+    SELECT j.id, c.turn FROM jobs j JOIN (SELECT id, priority, turn, due_at FROM candidates ORDER BY priority, turn, due_at LIMIT $2::bigint) AS c ON c.id = j.id
     WHERE j.state = 'due'
     FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE jobs j SET state = 'out', dispatch = j.dispatch + 1, dispatched_at = $1::timestamptz FROM chosen
 WHERE j.id = chosen.id
-RETURNING j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at
+RETURNING j.meeting_id, j.priority, chosen.turn, j.due_at
 `
 
 type SendDueJobsParams struct {
@@ -246,35 +225,65 @@ type SendDueJobsParams struct {
 	RowLimit int64
 }
 
+type SendDueJobsRow struct {
+	MeetingID *int64
+	Priority  int16
+	Turn      int64
+	DueAt     time.Time
+}
+
 // Creates first, then round robin by organizer, so that a lone create does not wait behind a thousand. Rows that a batch of
 // commands holds are left to it.
-func (q *Queries) SendDueJobs(ctx context.Context, arg SendDueJobsParams) ([]Job, error) {
+func (q *Queries) SendDueJobs(ctx context.Context, arg SendDueJobsParams) ([]SendDueJobsRow, error) {
 	rows, err := q.db.Query(ctx, sendDueJobs, arg.Now, arg.RowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Job
+	var items []SendDueJobsRow
 	for rows.Next() {
-		var i Job
+		var i SendDueJobsRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.Class,
-			&i.Kind,
 			&i.MeetingID,
-			&i.OrganizerID,
-			&i.State,
 			&i.Priority,
+			&i.Turn,
 			&i.DueAt,
-			&i.Dispatch,
-			&i.DispatchedAt,
-			&i.FailedAttempts,
-			&i.Operation,
-			&i.ReplyInbox,
-			&i.History,
-			&i.CreatedAt,
-			&i.EndedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unfinishedJobs = `-- name: UnfinishedJobs :many
+SELECT class, state, count(*) AS jobs FROM (
+    SELECT class, state FROM jobs WHERE state = 'due' UNION ALL
+    SELECT class, state FROM jobs WHERE state = 'out' UNION ALL
+    SELECT class, state FROM jobs WHERE state = 'failed'
+) AS unfinished GROUP BY class, state ORDER BY class, state
+`
+
+type UnfinishedJobsRow struct {
+	Class string
+	State string
+	Jobs  int64
+}
+
+// Each part has an index of its own; those that are done are the many.
+func (q *Queries) UnfinishedJobs(ctx context.Context) ([]UnfinishedJobsRow, error) {
+	rows, err := q.db.Query(ctx, unfinishedJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnfinishedJobsRow
+	for rows.Next() {
+		var i UnfinishedJobsRow
+		if err := rows.Scan(&i.Class, &i.State, &i.Jobs); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

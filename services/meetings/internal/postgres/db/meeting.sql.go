@@ -14,7 +14,7 @@ import (
 
 const deleteGuests = `-- name: DeleteGuests :exec
 DELETE FROM participants p USING (SELECT unnest($1::bigint[]) AS meeting_id, unnest($2::text[]) AS email) AS t
-WHERE p.meeting_id = t.meeting_id AND lower(p.email) = lower(t.email) AND p.role = 'guest'
+WHERE p.meeting_id = t.meeting_id AND lower(p.email COLLATE "C") = lower(t.email COLLATE "C") AND p.role = 'guest'
 `
 
 type DeleteGuestsParams struct {
@@ -142,7 +142,7 @@ func (q *Queries) GetRecording(ctx context.Context, id int64) (Recording, error)
 
 const guestsOf = `-- name: GuestsOf :many
 SELECT p.meeting_id, p.email FROM participants p
-WHERE p.invited AND (p.meeting_id = ANY ($1::bigint[]) OR p.meeting_id IN (SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
+WHERE p.invited AND p.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[]))
 ORDER BY p.id
 `
 
@@ -261,7 +261,7 @@ INSERT INTO participants (meeting_id, email, role, invited, created_at)
 SELECT t.meeting_id, t.email, t.role, t.invited, $1::timestamptz
 FROM (SELECT unnest($2::bigint[]) AS meeting_id, unnest($3::text[]) AS email, unnest($4::text[]) AS role,
              unnest($5::boolean[]) AS invited) AS t
-ON CONFLICT (meeting_id, lower(email)) DO UPDATE SET invited = true
+ON CONFLICT (meeting_id, lower(email COLLATE "C")) DO UPDATE SET invited = true
 `
 
 type InsertParticipantsParams struct {
@@ -293,7 +293,7 @@ WHERE ($1::bigint = 0 OR m.id < $1)
   AND ($4::timestamptz = '0001-01-01 00:00:00+00' OR m.scheduled_start >= $4)
   AND ($5::timestamptz = '0001-01-01 00:00:00+00' OR m.scheduled_start <= $5)
   AND ($6::text = '' OR m.external_reference = $6)
-  AND ($7::text = '' OR m.id IN (SELECT p.meeting_id FROM participants p WHERE lower(p.email) = lower($7)))
+  AND ($7::text = '' OR m.id IN (SELECT p.meeting_id FROM participants p WHERE lower(p.email COLLATE "C") = $7))
   AND ($8::text = '' OR m.recording_state = $8)
 ORDER BY m.id DESC LIMIT $9::bigint
 `
@@ -305,7 +305,7 @@ type ListMeetingsParams struct {
 	StartFrom         time.Time
 	StartTo           time.Time
 	ExternalReference string
-	InvitedEmail      string
+	InvitedKey        string
 	RecordingState    string
 	RowLimit          int64
 }
@@ -332,7 +332,7 @@ func (q *Queries) ListMeetings(ctx context.Context, arg ListMeetingsParams) ([]L
 		arg.StartFrom,
 		arg.StartTo,
 		arg.ExternalReference,
-		arg.InvitedEmail,
+		arg.InvitedKey,
 		arg.RecordingState,
 		arg.RowLimit,
 	)
@@ -456,7 +456,7 @@ func (q *Queries) ListRecordings(ctx context.Context, arg ListRecordingsParams) 
 const lockMeetings = `-- name: LockMeetings :many
 SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, u.username FROM meetings m JOIN users u ON u.id = m.organizer_id
 WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[])
-ORDER BY m.id FOR UPDATE OF m
+ORDER BY m.id FOR NO KEY UPDATE OF m
 `
 
 type LockMeetingsParams struct {
@@ -676,7 +676,7 @@ func (q *Queries) ParticipantsOf(ctx context.Context, meetingID int64) ([]Partic
 
 const uninviteOrganizers = `-- name: UninviteOrganizers :exec
 UPDATE participants p SET invited = false FROM (SELECT unnest($1::bigint[]) AS meeting_id, unnest($2::text[]) AS email) AS t
-WHERE p.meeting_id = t.meeting_id AND lower(p.email) = lower(t.email) AND p.role = 'organizer'
+WHERE p.meeting_id = t.meeting_id AND lower(p.email COLLATE "C") = lower(t.email COLLATE "C") AND p.role = 'organizer'
 `
 
 type UninviteOrganizersParams struct {

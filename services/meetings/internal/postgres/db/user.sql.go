@@ -42,7 +42,7 @@ SELECT t.id, t.username, t.email, t.first_name, t.last_name, t.role, true, t.pas
 FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS username, unnest($3::text[]) AS email,
              unnest($4::text[]) AS first_name, unnest($5::text[]) AS last_name, unnest($6::text[]) AS role,
              unnest($7::text[]) AS password_hash, unnest($8::timestamptz[]) AS date_joined) AS t
-ORDER BY lower(t.email)
+ORDER BY lower(t.email COLLATE "C")
 `
 
 type InsertUsersParams struct {
@@ -128,8 +128,8 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 
 const lockUsers = `-- name: LockUsers :many
 SELECT id, username, email, first_name, last_name, role, is_active, password_hash, date_joined FROM users
-WHERE id = ANY ($1::bigint[]) OR lower(email) = ANY ($2::text[])
-ORDER BY id FOR UPDATE
+WHERE id = ANY ($1::bigint[]) OR lower(email COLLATE "C") = ANY ($2::text[])
+ORDER BY id FOR NO KEY UPDATE
 `
 
 type LockUsersParams struct {
@@ -137,7 +137,7 @@ type LockUsersParams struct {
 	LockEmails []string
 }
 
-// Sorted, so that two batches never wait for each other in a ring.
+// Sorted, so that two batches never wait for each other in a ring; no number changes, so meetings may be made meanwhile.
 func (q *Queries) LockUsers(ctx context.Context, arg LockUsersParams) ([]User, error) {
 	rows, err := q.db.Query(ctx, lockUsers, arg.Ids, arg.LockEmails)
 	if err != nil {
@@ -171,7 +171,7 @@ func (q *Queries) LockUsers(ctx context.Context, arg LockUsersParams) ([]User, e
 const nextUserIDs = `-- name: NextUserIDs :many
 SELECT nextval(pg_get_serial_sequence('users', 'id'))::bigint AS id
 FROM unnest($1::text[]) AS e (email)
-WHERE NOT EXISTS (SELECT FROM users u WHERE lower(u.email) = e.email)
+WHERE NOT EXISTS (SELECT FROM users u WHERE lower(u.email COLLATE "C") = e.email)
 `
 
 // One number for each address that has no user yet; the numbers must be known before the rows are written.
@@ -196,7 +196,7 @@ func (q *Queries) NextUserIDs(ctx context.Context, emailKeys []string) ([]int64,
 }
 
 const organizersByEmail = `-- name: OrganizersByEmail :many
-SELECT id, username, email FROM users WHERE lower(email) = ANY ($1::text[])
+SELECT id, username, email FROM users WHERE lower(email COLLATE "C") = ANY ($1::text[])
 `
 
 type OrganizersByEmailRow struct {

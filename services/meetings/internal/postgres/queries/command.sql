@@ -16,4 +16,9 @@ FROM commands c JOIN meetings m ON m.id = c.meeting_id
 WHERE c.id = @id AND c.kind = ANY (@kinds::text[]);
 
 -- name: DeleteOldCommands :execrows
-DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE ended_at < @before::timestamptz ORDER BY ended_at LIMIT 5000);
+-- An operation that is still under way can be followed.
+DELETE FROM commands WHERE id IN (
+    SELECT c.id FROM commands c
+    WHERE c.ended_at < @before::timestamptz
+      AND NOT EXISTS (SELECT FROM jobs j WHERE j.class = 'google' AND j.meeting_id = c.meeting_id AND j.operation = c.id)
+    ORDER BY c.ended_at LIMIT 5000);

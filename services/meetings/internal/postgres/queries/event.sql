@@ -26,8 +26,13 @@ WHERE seq > @after::bigint ORDER BY seq LIMIT @row_limit::bigint;
 SELECT id, seq, type, subject, meeting_id, occurred_at, body, traceparent FROM events
 WHERE meeting_id = @meeting_id AND seq > @after::bigint ORDER BY seq LIMIT @row_limit::bigint;
 
--- name: FirstSequenceSince :one
-SELECT COALESCE(min(seq), 0)::bigint AS seq FROM events WHERE occurred_at >= @since::timestamptz AND seq IS NOT NULL;
+-- name: EventTime :one
+SELECT occurred_at FROM events WHERE seq = @seq::bigint;
+
+-- name: OldestUnpublished :many
+-- None, one without a number, one with.
+(SELECT occurred_at FROM events WHERE seq IS NULL ORDER BY pos LIMIT 1)
+UNION ALL SELECT occurred_at FROM events WHERE seq = (SELECT published_seq + 1 FROM relay);
 
 -- name: GetRelay :one
 SELECT * FROM relay;

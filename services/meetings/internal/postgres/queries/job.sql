@@ -1,11 +1,16 @@
 -- name: LockGoogleJobs :many
 SELECT j.* FROM jobs j
-WHERE j.class = 'google' AND (j.meeting_id = ANY (@ids::bigint[]) OR j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.uid = ANY (@uids::uuid[])))
-ORDER BY j.meeting_id FOR UPDATE;
+WHERE j.class = 'google' AND j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY (@ids::bigint[]) OR m.uid = ANY (@uids::uuid[]))
+ORDER BY j.meeting_id FOR UPDATE OF j;
 
 -- name: CountOut :one
 -- Bounded: it only has to tell whether the limit is reached.
-SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'out' AND class = 'google' LIMIT @bound::bigint) AS out;
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'out' AND class = 'google' LIMIT @bound::bigint) AS out;
+
+-- name: CountPressing :one
+-- Those that are out and those that wait for room; bounded. A batch sends none past those who wait.
+SELECT count(*) FROM ((SELECT 1 FROM jobs WHERE state = 'out' AND class = 'google' LIMIT @bound::bigint)
+    UNION ALL (SELECT 1 FROM jobs WHERE state = 'due' AND class = 'google' AND due_at <= @now::timestamptz LIMIT @bound::bigint)) AS pressing;
 
 -- name: InsertGoogleJobs :exec
 INSERT INTO jobs (id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, created_at)
@@ -37,31 +42,36 @@ WITH candidates AS (
     FROM (SELECT id, priority, due_at, organizer_id FROM jobs WHERE state = 'due' AND class = 'google' AND due_at <= @now::timestamptz
           ORDER BY due_at LIMIT 20000) AS waiting
 ), chosen AS (
-    SELECT j.id FROM jobs j JOIN (SELECT id, priority, turn, due_at FROM candidates ORDER BY priority, turn, due_at LIMIT @row_limit::bigint) AS c ON c.id = j.id
+    SELECT j.id, c.turn FROM jobs j JOIN (SELECT id, priority, turn, due_at FROM candidates ORDER BY priority, turn, due_at LIMIT @row_limit::bigint) AS c ON c.id = j.id
     WHERE j.state = 'due'
     FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE jobs j SET state = 'out', dispatch = j.dispatch + 1, dispatched_at = @now::timestamptz FROM chosen
 WHERE j.id = chosen.id
-RETURNING j.*;
+RETURNING j.meeting_id, j.priority, chosen.turn, j.due_at;
 
 -- name: NextDue :many
 -- None or one.
-SELECT due_at FROM jobs WHERE state = 'due' ORDER BY due_at LIMIT 1;
+SELECT due_at FROM jobs WHERE state = 'due' AND class = 'google' ORDER BY due_at LIMIT 1;
 
 -- name: OutSince :many
 -- Sent before the given time and without an outcome; the relay looks whether their messages are still there.
-SELECT id, dispatch FROM jobs WHERE state = 'out' AND dispatched_at < @before::timestamptz ORDER BY dispatched_at LIMIT 1000;
+SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'google' AND dispatched_at < @before::timestamptz ORDER BY dispatched_at LIMIT 1000;
 
 -- name: SendAgain :exec
--- The message is gone and no outcome came: due at once, if nothing happened in between.
-UPDATE jobs j SET state = 'due', due_at = @now::timestamptz
-FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@dispatches::bigint[]) AS dispatch) AS t
-WHERE j.id = t.id AND j.dispatch = t.dispatch AND j.state = 'out';
+-- The message is gone and no outcome came: due at once, if nothing happened in between. Locked in the order of the batches. The
+-- time of the dispatch stays, so that an outcome that is late is taken all the same.
+WITH lost AS (
+    SELECT j.id FROM jobs j JOIN (SELECT unnest(@ids::uuid[]) AS id, unnest(@dispatches::bigint[]) AS dispatch) AS t
+        ON j.id = t.id AND j.dispatch = t.dispatch
+    WHERE j.state = 'out' ORDER BY j.meeting_id FOR UPDATE OF j
+)
+UPDATE jobs j SET state = 'due', due_at = @now::timestamptz FROM lost WHERE j.id = lost.id;
 
--- name: AllOutDue :execrows
--- MEET_JOBS lost its store: everything that was out is sent again.
-UPDATE jobs SET state = 'due', due_at = @now::timestamptz WHERE state = 'out';
-
--- name: JobsByState :many
-SELECT class, state, count(*) AS jobs FROM jobs GROUP BY class, state;
+-- name: UnfinishedJobs :many
+-- Each part has an index of its own; those that are done are the many.
+SELECT class, state, count(*) AS jobs FROM (
+    SELECT class, state FROM jobs WHERE state = 'due' UNION ALL
+    SELECT class, state FROM jobs WHERE state = 'out' UNION ALL
+    SELECT class, state FROM jobs WHERE state = 'failed'
+) AS unfinished GROUP BY class, state ORDER BY class, state;

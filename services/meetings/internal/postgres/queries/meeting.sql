@@ -5,11 +5,11 @@ SELECT nextval(pg_get_serial_sequence('meetings', 'id'))::bigint AS id FROM gene
 -- Row locks, sorted: changes to one meeting wait for each other, and two batches never wait in a ring.
 SELECT sqlc.embed(m), u.username FROM meetings m JOIN users u ON u.id = m.organizer_id
 WHERE m.id = ANY (@ids::bigint[]) OR m.uid = ANY (@uids::uuid[])
-ORDER BY m.id FOR UPDATE OF m;
+ORDER BY m.id FOR NO KEY UPDATE OF m;
 
 -- name: GuestsOf :many
 SELECT p.meeting_id, p.email FROM participants p
-WHERE p.invited AND (p.meeting_id = ANY (@ids::bigint[]) OR p.meeting_id IN (SELECT m.id FROM meetings m WHERE m.uid = ANY (@uids::uuid[])))
+WHERE p.invited AND p.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY (@ids::bigint[]) OR m.uid = ANY (@uids::uuid[]))
 ORDER BY p.id;
 
 -- name: InsertMeetings :exec
@@ -66,15 +66,15 @@ INSERT INTO participants (meeting_id, email, role, invited, created_at)
 SELECT t.meeting_id, t.email, t.role, t.invited, @created_at::timestamptz
 FROM (SELECT unnest(@meeting_ids::bigint[]) AS meeting_id, unnest(@emails::text[]) AS email, unnest(@roles::text[]) AS role,
              unnest(@inviteds::boolean[]) AS invited) AS t
-ON CONFLICT (meeting_id, lower(email)) DO UPDATE SET invited = true;
+ON CONFLICT (meeting_id, lower(email COLLATE "C")) DO UPDATE SET invited = true;
 
 -- name: DeleteGuests :exec
 DELETE FROM participants p USING (SELECT unnest(@meeting_ids::bigint[]) AS meeting_id, unnest(@emails::text[]) AS email) AS t
-WHERE p.meeting_id = t.meeting_id AND lower(p.email) = lower(t.email) AND p.role = 'guest';
+WHERE p.meeting_id = t.meeting_id AND lower(p.email COLLATE "C") = lower(t.email COLLATE "C") AND p.role = 'guest';
 
 -- name: UninviteOrganizers :exec
 UPDATE participants p SET invited = false FROM (SELECT unnest(@meeting_ids::bigint[]) AS meeting_id, unnest(@emails::text[]) AS email) AS t
-WHERE p.meeting_id = t.meeting_id AND lower(p.email) = lower(t.email) AND p.role = 'organizer';
+WHERE p.meeting_id = t.meeting_id AND lower(p.email COLLATE "C") = lower(t.email COLLATE "C") AND p.role = 'organizer';
 
 -- name: GetMeeting :one
 SELECT sqlc.embed(m), sqlc.embed(u) FROM meetings m JOIN users u ON u.id = m.organizer_id WHERE m.id = @id;
@@ -129,6 +129,6 @@ WHERE (@before_id::bigint = 0 OR m.id < @before_id)
   AND (@start_from::timestamptz = '0001-01-01 00:00:00+00' OR m.scheduled_start >= @start_from)
   AND (@start_to::timestamptz = '0001-01-01 00:00:00+00' OR m.scheduled_start <= @start_to)
   AND (@external_reference::text = '' OR m.external_reference = @external_reference)
-  AND (@invited_email::text = '' OR m.id IN (SELECT p.meeting_id FROM participants p WHERE lower(p.email) = lower(@invited_email)))
+  AND (@invited_key::text = '' OR m.id IN (SELECT p.meeting_id FROM participants p WHERE lower(p.email COLLATE "C") = @invited_key))
   AND (@recording_state::text = '' OR m.recording_state = @recording_state)
 ORDER BY m.id DESC LIMIT @row_limit::bigint;

@@ -1,11 +1,11 @@
 -- name: LockUsers :many
--- Sorted, so that two batches never wait for each other in a ring.
+-- Sorted, so that two batches never wait for each other in a ring; no number changes, so meetings may be made meanwhile.
 SELECT * FROM users
-WHERE id = ANY (@ids::bigint[]) OR lower(email) = ANY (@lock_emails::text[])
-ORDER BY id FOR UPDATE;
+WHERE id = ANY (@ids::bigint[]) OR lower(email COLLATE "C") = ANY (@lock_emails::text[])
+ORDER BY id FOR NO KEY UPDATE;
 
 -- name: OrganizersByEmail :many
-SELECT id, username, email FROM users WHERE lower(email) = ANY (@email_keys::text[]);
+SELECT id, username, email FROM users WHERE lower(email COLLATE "C") = ANY (@email_keys::text[]);
 
 -- name: TakenUsernames :many
 SELECT username FROM users WHERE username = ANY (@usernames::text[]);
@@ -14,7 +14,7 @@ SELECT username FROM users WHERE username = ANY (@usernames::text[]);
 -- One number for each address that has no user yet; the numbers must be known before the rows are written.
 SELECT nextval(pg_get_serial_sequence('users', 'id'))::bigint AS id
 FROM unnest(@email_keys::text[]) AS e (email)
-WHERE NOT EXISTS (SELECT FROM users u WHERE lower(u.email) = e.email);
+WHERE NOT EXISTS (SELECT FROM users u WHERE lower(u.email COLLATE "C") = e.email);
 
 -- name: InsertUsers :exec
 INSERT INTO users (id, username, email, first_name, last_name, role, is_active, password_hash, date_joined)
@@ -22,7 +22,7 @@ SELECT t.id, t.username, t.email, t.first_name, t.last_name, t.role, true, t.pas
 FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@usernames::text[]) AS username, unnest(@emails::text[]) AS email,
              unnest(@first_names::text[]) AS first_name, unnest(@last_names::text[]) AS last_name, unnest(@roles::text[]) AS role,
              unnest(@password_hashes::text[]) AS password_hash, unnest(@dates_joined::timestamptz[]) AS date_joined) AS t
-ORDER BY lower(t.email);
+ORDER BY lower(t.email COLLATE "C");
 
 -- name: UpdateUser :exec
 UPDATE users SET email = @email, first_name = @first_name, last_name = @last_name, role = @role, is_active = @is_active,
