@@ -76,8 +76,11 @@ func (p *postmaster) run() {
 		began := time.Now()
 		err := p.runOnce()
 		select {
-		case <-p.quit:
+		case <-p.quit: // asked first: of two that are ready, one select takes either
 			return
+		default:
+		}
+		select {
 		case <-p.settled:
 		default:
 			p.err = err
