@@ -60,7 +60,7 @@ func calendarRoutes() []*route {
 		},
 	}
 	for _, rt := range routes {
-		rt.dialect, rt.service = classic, calendarService
+		rt.dialect, rt.service, rt.quota = classic, calendarService, quotaCalendar
 	}
 	return routes
 }
@@ -77,10 +77,32 @@ func calendarScopes(names ...string) []string {
 // calendarID is the calendar that a call means, in lower case, if its caller may use it. A person
 // reaches her own calendar and the ones that everybody shares; for any other Google says notFound.
 func (s *Server) calendarID(c *call) (string, *apiError) {
+	return s.calendarFor(c, c.r.Method != http.MethodGet)
+}
+
+// calendarFor is calendarID of a call that may change the calendar, or only reads.
+func (s *Server) calendarFor(c *call, write bool) (string, *apiError) {
 	id := strings.ToLower(c.r.PathValue("calendarId"))
 	own := c.who.person()
+	if id == "primary" {
+		id = own
+	}
+	switch s.setup().role(id, own) {
+	case roleNone:
+		return "", notFound()
+	case roleReader:
+		if write {
+			return "", &apiError{
+				status: http.StatusForbidden, reason: "requiredAccessLevel", domain: "calendar",
+				message: "You need to have writer access to this calendar.",
+			}
+		}
+		return id, nil
+	case roleWriter, roleOwner:
+		return id, nil
+	}
 	switch {
-	case id == "primary" || id == own:
+	case id == own:
 		return own, nil
 	case slices.ContainsFunc(s.cfg.Calendars, func(shared string) bool { return strings.EqualFold(shared, id) }):
 		return id, nil
@@ -254,7 +276,7 @@ func (s *Server) conference(c *call, ev *Event, e *event, wish *ConferenceData, 
 	if request.ConferenceSolutionKey != nil {
 		kind = request.ConferenceSolutionKey.Type
 	}
-	if kind != hangoutsMeet || c.who.Subject == "" {
+	if kind != hangoutsMeet || c.who.Subject == "" || !s.setup().policy(c.who.Subject).hasMeet {
 		return nil, invalid(msgConferenceType)
 	}
 	ev.HangoutLink = ""

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ask sends one signed request in memory.
@@ -26,7 +27,7 @@ func FuzzEvent(f *testing.F) {
 	s := newServer(f, Config{})
 	token := benchToken(s)
 	f.Fuzz(func(t *testing.T, body string) {
-		fresh, err := openStore("")
+		fresh, err := openStore("", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

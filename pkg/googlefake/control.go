@@ -12,9 +12,6 @@ import (
 	"time"
 )
 
-// farthest bounds how far the clock can be ahead, so that its times keep their four-digit years.
-const farthest = 100 * 365 * 24 * time.Hour
-
 // State is everything that exists, for tests to look at.
 type State struct {
 	Now           time.Time        `json:"now"` // on the emulator's clock
@@ -24,6 +21,8 @@ type State struct {
 	Notifications []Notification   `json:"notifications"`
 	Users         []string         `json:"users"`
 	Faults        []Fault          `json:"faults"` // Times is the strikes to go
+	Setup         Setup            `json:"setup"`
+	Quotas        []QuotaUse       `json:"quotas"`
 }
 
 // StateEvent is an event and the calendar that it is in; cancelled ones too.
@@ -60,7 +59,7 @@ func (s *Server) State() (State, error) {
 	st := s.store
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	out := State{Now: now, Events: []StateEvent{}, Spaces: s.stateSpaces(), Calls: s.Calls(), Notifications: s.notifications(), Users: st.userList(), Faults: s.faults.current()}
+	out := State{Now: now, Events: []StateEvent{}, Spaces: s.stateSpaces(), Calls: s.Calls(), Notifications: s.notifications(), Users: st.userList(), Faults: s.faults.current(), Setup: s.Setup(), Quotas: s.QuotaUse()}
 	for _, id := range slices.Sorted(maps.Keys(st.calendars)) {
 		for _, e := range st.calendars[id].order {
 			out.Events = append(out.Events, StateEvent{CalendarID: id, Event: *decodeEvent(e.raw)})
@@ -84,18 +83,6 @@ func (s *Server) AddFaults(faults ...Fault) error { return s.faults.add(faults) 
 
 // ClearFaults switches all faults off.
 func (s *Server) ClearFaults() { s.faults.clear() }
-
-// Advance moves the emulator's clock forward, for good where there is a directory. It goes no more
-// than a hundred years ahead in all.
-func (s *Server) Advance(d time.Duration) error {
-	if d <= 0 {
-		return &fieldError{"advance", "want more than 0"}
-	}
-	return s.store.advance(d)
-}
-
-// Now is the emulator's clock.
-func (s *Server) Now() time.Time { return s.now() }
 
 // SetConference says how conferences of later writes come into being: after delay on the emulator's
 // clock, and whether they then fail.
@@ -169,8 +156,10 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 	serve("GET "+controlPrefix+"faults", s.getFaults)
 	serve("POST "+controlPrefix+"faults", s.postFaults)
 	serve("DELETE "+controlPrefix+"faults", s.deleteFaults)
+	serve("GET "+controlPrefix+"clock", s.getClock)
 	serve("POST "+controlPrefix+"clock", s.postClock)
 	serve("POST "+controlPrefix+"settings", s.postSettings)
+	s.setupRoutes(serve)
 	// The key opens nothing but this emulator, so that knowing its address is enough to use it.
 	mux.HandleFunc("GET "+controlPrefix+"service-account.json", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, pretty(r, s.ServiceAccountKey(s.base(r))))
@@ -203,7 +192,7 @@ func (s *Server) readControl(w http.ResponseWriter, r *http.Request) ([]byte, er
 // getState streams what State gives: the events go out as they are kept, which is quicker by far
 // with tens of thousands of them. ?only=calls,spaces leaves out the rest.
 func (s *Server) getState(w http.ResponseWriter, r *http.Request) error {
-	all := []string{"now", "events", "spaces", "calls", "notifications", "users", "faults"}
+	all := []string{"now", "events", "spaces", "calls", "notifications", "users", "faults", "setup", "quotas"}
 	only := all
 	if text := r.URL.Query().Get("only"); text != "" {
 		only = strings.Split(text, ",")
@@ -241,6 +230,10 @@ func (s *Server) getState(w http.ResponseWriter, r *http.Request) error {
 			parts[name] = mustJSON(st.userList())
 		case "faults":
 			parts[name] = mustJSON(s.faults.current())
+		case "setup":
+			parts[name] = mustJSON(s.setup())
+		case "quotas":
+			parts[name] = mustJSON(s.QuotaUse())
 		}
 	}
 	st.mu.RUnlock()
@@ -307,40 +300,10 @@ func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-type clockBody struct {
-	Advance string `json:"advance"`
-}
-
-func (s *Server) postClock(w http.ResponseWriter, r *http.Request) error {
-	body, err := s.readControl(w, r)
-	if err != nil {
-		return err
-	}
-	d, err := decodeClock(body)
-	if err != nil {
-		return err
-	}
-	if err := s.Advance(d); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, pretty(r, mustJSON(map[string]time.Time{"now": s.now()})))
-	return nil
-}
-
-// decodeClock reads the body of POST /_emulator/clock. Errors are *fieldError.
-func decodeClock(body []byte) (time.Duration, error) {
-	var in clockBody
-	if err := decodeStrict(body, &in); err != nil {
-		return 0, asFieldError(err)
-	}
-	d, err := time.ParseDuration(in.Advance)
-	if err != nil {
-		return 0, &fieldError{"advance", `want a duration such as "1h" or "90s"`}
-	}
-	return d, nil
-}
-
 func asFieldError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if bad := (*fieldError)(nil); errors.As(err, &bad) {
 		return bad
 	}

@@ -211,7 +211,7 @@ func TestEveryKnownScopeIsGoogles(t *testing.T) {
 	real := make(map[string]bool)
 	for _, path := range []string{
 		"calendar/v3/calendar-api.json", "meet/v2/meet-api.json", "drive/v3/drive-api.json",
-		"workspaceevents/v1/workspaceevents-api.json", "pubsub/v1/pubsub-api.json", "admin/directory/v1/admin-api.json",
+		"workspaceevents/v1/workspaceevents-api.json", "pubsub/v1/pubsub-api.json", "admin/directory/v1/admin-api.json", "oauth2/v2/oauth2-api.json",
 	} {
 		for scope := range readDiscovery(t, path).Auth.OAuth2.Scopes {
 			real[scope] = true

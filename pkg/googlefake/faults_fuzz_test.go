@@ -27,7 +27,7 @@ func FuzzFaults(f *testing.F) {
 func FuzzClock(f *testing.F) {
 	f.Add([]byte(`{"advance":"1h"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if _, err := decodeClock(body); err != nil {
+		if _, _, err := decodeClock(body); err != nil {
 			if e, ok := err.(*fieldError); !ok || e.field == "" { //nolint:errorlint // returned bare
 				t.Fatalf("%v names no field", err)
 			}

@@ -131,7 +131,7 @@ func meetRoutes() []*route {
 	routes := []*route{
 		{
 			id: "meet.spaces.create", method: http.MethodPost, pattern: "/v2/spaces", scopes: []string{created},
-			rpc: "google.apps.meet.v2.SpacesService.CreateSpace", handle: (*Server).createSpace,
+			rpc: "google.apps.meet.v2.SpacesService.CreateSpace", handle: (*Server).createSpace, quota: quotaMeetCreate,
 		},
 		{
 			id: "meet.spaces.get", method: http.MethodGet, pattern: spacePattern, scopes: []string{created, readonly, settings},
@@ -144,6 +144,13 @@ func meetRoutes() []*route {
 	}
 	for _, rt := range routes {
 		rt.dialect, rt.service = platform, meetService
+		switch {
+		case rt.quota != "":
+		case rt.method == http.MethodGet:
+			rt.quota = quotaMeetRead
+		default:
+			rt.quota = quotaMeetWrite
+		}
 	}
 	return routes
 }
@@ -234,8 +241,9 @@ func readSpace(body []byte) (*Space, *apiError) {
 }
 
 func (s *Server) createSpace(c *call) (answer, error) {
-	if c.who.Subject == "" {
-		return answer{}, spaceDenied() // only people have spaces
+	may := s.setup().policy(c.who.person())
+	if c.who.Subject == "" || !may.hasMeet {
+		return answer{}, spaceDenied() // only people have spaces, and of them those with a licence
 	}
 	in, refusal := readSpace(c.body)
 	if refusal != nil {
@@ -245,12 +253,32 @@ func (s *Server) createSpace(c *call) (answer, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	sp := st.newSpace(c.who.person(), originApp, c.base)
-	sp.Config = changed(nil, in.Config, nil)
+	if sp.Config = changed(nil, in.Config, nil); !may.mayRecord {
+		if refusal := s.refuseRecording(sp.Config, nil); refusal != nil {
+			return answer{}, refusal
+		}
+	}
 	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "space", Space: sp})); err != nil {
 		return answer{}, err
 	}
 	st.keepSpace(sp)
 	return answer{status: http.StatusOK, body: mustJSON(sp.resource(true))}, nil
+}
+
+// refuseRecording takes back what was set without a licence to record, or refuses it.
+func (s *Server) refuseRecording(next, old *SpaceConfig) *apiError {
+	before := ""
+	if old != nil {
+		before = old.ArtifactConfig.RecordingConfig.AutoRecordingGeneration
+	}
+	if next == nil || next.ArtifactConfig.RecordingConfig.AutoRecordingGeneration != "ON" || before == "ON" {
+		return nil
+	}
+	if s.setup().Meet.RecordingRefusal == refusalForbidden {
+		return typical(platform, http.StatusForbidden, "", "")
+	}
+	next.ArtifactConfig.RecordingConfig.AutoRecordingGeneration = before
+	return nil
 }
 
 // find looks a space up by id, and by meeting code too where Google allows the alias. The caller
@@ -297,7 +325,11 @@ func (s *Server) patchSpace(c *call) (answer, error) {
 		return answer{}, spaceDenied()
 	}
 	next := *sp
-	next.Config = changed(sp.Config, in.Config, mask)
+	if next.Config = changed(sp.Config, in.Config, mask); !s.setup().policy(sp.Owner).mayRecord {
+		if refusal := s.refuseRecording(next.Config, sp.Config); refusal != nil {
+			return answer{}, refusal
+		}
+	}
 	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "space", Space: &next})); err != nil {
 		return answer{}, err
 	}

@@ -22,6 +22,7 @@ type route struct {
 	dialect dialect
 	scopes  []string // any of them will do; nil needs no token
 	service string   // in an ErrorInfo, for example meet.googleapis.com
+	quota   string   // class of its quota, "" for none
 	rpc     string   // the method's gRPC name, in an ErrorInfo
 	params  []string // query parameters that reach handle; Google's global ones do not
 	handle  func(*Server, *call) (answer, error)
@@ -107,6 +108,9 @@ func (s *Server) work(rt *route, r *http.Request, body []byte) (answer, error) {
 	}
 	var refusal *apiError
 	if c.who, refusal = s.authorize(r, rt); refusal != nil {
+		return answer{}, refusal
+	}
+	if refusal = s.quota(rt, c); refusal != nil {
 		return answer{}, refusal
 	}
 	for name, values := range r.URL.Query() {
@@ -212,3 +216,11 @@ func pretty(r *http.Request, body []byte) []byte {
 	b.WriteByte('\n')
 	return b.Bytes()
 }
+
+// The services of Google's other APIs, as errors name them.
+const (
+	driveService     = "drive.googleapis.com"
+	eventsService    = "workspaceevents.googleapis.com"
+	pubsubService    = "pubsub.googleapis.com"
+	directoryService = "admin.googleapis.com"
+)

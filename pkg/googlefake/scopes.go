@@ -5,7 +5,7 @@ import "strings"
 const scopePrefix = "https://www.googleapis.com/auth/"
 
 // knownScopes are the scopes of the discovery documents of Calendar v3, Meet v2, Drive v3,
-// Workspace Events v1, Pub/Sub v1 and Directory v1, without their prefix. The token endpoint treats
+// Workspace Events v1, Pub/Sub v1, Directory v1 and OAuth2 v2, without their prefix. The token endpoint treats
 // any other string the way Google treats a misspelt one.
 const knownScopes = ` admin.chrome.printers
 admin.chrome.printers.readonly
@@ -89,7 +89,12 @@ drive.scripts
 meetings.space.created
 meetings.space.readonly
 meetings.space.settings
-pubsub `
+pubsub
+userinfo.email
+userinfo.profile `
+
+// scopeOpenID is the one scope without a prefix.
+const scopeOpenID = "openid"
 
 // scopeSet splits knownScopes.
 func scopeSet() map[string]bool {
@@ -97,5 +102,6 @@ func scopeSet() map[string]bool {
 	for name := range strings.FieldsSeq(knownScopes) {
 		set[scopePrefix+name] = true
 	}
+	set[scopeOpenID] = true
 	return set
 }

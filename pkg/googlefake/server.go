@@ -76,11 +76,14 @@ type Server struct {
 	tokens   tokenCache
 	faults   *faultSet
 	store    *store
+	quotas   *quotaSet
 	calls    map[string]*atomic.Int64 // by discovery id; fixed after New
 	settings settings
 	zones    sync.Map // name → *time.Location, of those that exist
 	lock     *dirlock.Lock
 	closed   chan struct{}
+
+	clockChanged bell
 	closing  sync.Once
 }
 
@@ -100,7 +103,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, scopes: scopeSet(), faults: newFaultSet(cfg.Seed),
+		cfg: cfg, log: cfg.Logger, scopes: scopeSet(), faults: newFaultSet(cfg.Seed), quotas: newQuotaSet(),
 		tokens: tokenCache{grants: make(map[string]*grant)},
 		calls:  make(map[string]*atomic.Int64), closed: make(chan struct{}),
 	}
@@ -124,7 +127,7 @@ func (s *Server) open() error {
 	if s.identity, err = loadIdentity(s.cfg.Dir); err != nil {
 		return err
 	}
-	if s.store, err = openStore(s.cfg.Dir); err != nil {
+	if s.store, err = openStore(s.cfg.Dir, s.cfg.Now()); err != nil {
 		return err
 	}
 	for _, user := range s.cfg.Users {
@@ -203,11 +206,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) unknownRoute(c *call) (answer, error) {
 	s.log.WarnContext(c.r.Context(), "unknown route", "method", c.r.Method, "path", c.r.URL.Path)
 	return answer{}, &apiError{status: http.StatusNotFound, message: "Method not found."}
-}
-
-// now is the emulator's own time, in UTC.
-func (s *Server) now() time.Time {
-	return s.cfg.Now().Add(s.store.clockOffset()).UTC()
 }
 
 // zone finds a time zone by its IANA name.

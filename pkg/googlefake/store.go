@@ -26,7 +26,8 @@ type store struct {
 	codes     map[string]*space // by meeting code
 	order     []*space          // as made
 	rev       int64             // the last etag given
-	offset    atomic.Int64      // of the emulator's clock, nanoseconds
+	clock     atomic.Pointer[clockState]
+	setup     atomic.Pointer[Setup]
 	scratch   []byte            // journal lines being built
 }
 
@@ -87,7 +88,9 @@ type space struct {
 type record struct {
 	Kind     string          `json:"k"`
 	User     string          `json:"user,omitempty"`
-	OffsetNS int64           `json:"offset_ns,omitempty"`
+	OffsetNS int64           `json:"offset_ns,omitempty"` // of a clock, as it was once kept
+	Clock    *clockState     `json:"clock,omitempty"`
+	Setup    *Setup          `json:"setup,omitempty"`
 	Space    *space          `json:"space,omitempty"`
 	Calendar string          `json:"cal,omitempty"`
 	Pending  *pending        `json:"pending,omitempty"`
@@ -97,12 +100,14 @@ type record struct {
 
 const eventMark = `,"event":`
 
-// openStore brings back what dir holds; "" holds nothing.
-func openStore(dir string) (*store, error) {
+// openStore brings back what dir holds; "" holds nothing. A new clock shows now.
+func openStore(dir string, now time.Time) (*store, error) {
 	st := &store{
 		users: make(map[string]bool), calendars: make(map[string]*calendar),
 		spaces: make(map[string]*space), codes: make(map[string]*space),
 	}
+	st.clock.Store(&clockState{Real: now, Emulated: now, Rate: 1})
+	st.setup.Store(new(Setup))
 	if dir == "" {
 		return st, nil
 	}
@@ -125,7 +130,7 @@ func openStore(dir string) (*store, error) {
 
 // size counts the lines that a fresh journal would have.
 func (st *store) size() int {
-	n := len(st.users) + len(st.order) + 1
+	n := len(st.users) + len(st.order) + 2
 	for _, cal := range st.calendars {
 		n += len(cal.order)
 	}
@@ -140,8 +145,6 @@ func (st *store) close() error {
 	}
 	return st.journal.file.Close()
 }
-
-func (st *store) clockOffset() time.Duration { return time.Duration(st.offset.Load()) }
 
 // apply replays one line.
 func (st *store) apply(line []byte) error {
@@ -163,8 +166,14 @@ func (st *store) apply(line []byte) error {
 	switch {
 	case rec.Kind == "user":
 		st.users[rec.User] = true
+	case rec.Kind == "clock" && rec.Clock != nil:
+		st.clock.Store(rec.Clock)
 	case rec.Kind == "clock":
-		st.offset.Store(rec.OffsetNS)
+		c := *st.clock.Load()
+		c.Emulated = c.Real.Add(time.Duration(rec.OffsetNS))
+		st.clock.Store(&c)
+	case rec.Kind == "setup" && rec.Setup != nil:
+		st.setup.Store(rec.Setup)
 	case rec.Kind == "space" && rec.Space != nil:
 		st.keepSpace(rec.Space)
 	case rec.Kind == "event" && len(rec.Event) > 0:
@@ -217,9 +226,8 @@ func (st *store) dump(w io.Writer) error {
 	for _, user := range slices.Sorted(maps.Keys(st.users)) {
 		b = appendRecord(b, record{Kind: "user", User: user})
 	}
-	if off := st.offset.Load(); off != 0 {
-		b = appendRecord(b, record{Kind: "clock", OffsetNS: off})
-	}
+	b = appendRecord(b, record{Kind: "clock", Clock: st.clock.Load()})
+	b = appendRecord(b, record{Kind: "setup", Setup: st.setup.Load()})
 	if _, err := w.Write(b); err != nil {
 		return err
 	}
@@ -282,21 +290,8 @@ func (st *store) knowUser(email string, create bool) (bool, error) {
 	return true, nil
 }
 
-// advance moves the emulator's clock forward.
-func (st *store) advance(d time.Duration) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	from := st.offset.Load()
-	if int64(d) > int64(farthest)-from {
-		return &fieldError{"advance", "want at most a hundred years ahead in all"}
-	}
-	to := from + int64(d)
-	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "clock", OffsetNS: to})); err != nil {
-		return err
-	}
-	st.offset.Store(to)
-	return nil
-}
+// eventful says that things have happened which the clock can't go back behind. The caller holds mu.
+func (st *store) eventful() bool { return len(st.calendars)+len(st.spaces) > 0 }
 
 // nextRev gives the etag of a write at now: like Google's it grows with time, and unlike Google's
 // it never repeats. The caller holds mu.

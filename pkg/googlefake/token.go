@@ -235,6 +235,18 @@ func (s *Server) authorize(r *http.Request, rt *route) (*grant, *apiError) {
 	if g.Expires <= now.Unix() {
 		return nil, unauthenticated()
 	}
+	u := s.setup()
+	if g.Subject != "" {
+		if p := u.policy(g.Subject); !p.exists || p.suspended {
+			return nil, unauthenticated() // Google revokes the tokens of people who are gone
+		}
+	}
+	if u.disabled(rt.service) {
+		e := typical(rt.dialect, http.StatusForbidden, "", "")
+		e.reason, e.domain, e.message = "accessNotConfigured", usageDomain, msgDisabled
+		e.explain(rt)
+		return nil, e
+	}
 	for _, scope := range g.Scopes {
 		if slices.Contains(rt.scopes, scope) {
 			return g, nil
@@ -263,7 +275,7 @@ func (s *Server) token(c *call) (answer, error) {
 	}
 	// A client may know the emulator under its public address or under the one it dialled.
 	audiences := []string{c.base + tokenPath, "http://" + c.r.Host + tokenPath, "https://" + c.r.Host + tokenPath}
-	a, err := s.exchange(form, audiences, time.Now())
+	a, err := s.exchange(form, audiences, time.Now().Add(duration(s.setup().ServiceAccount.Clock)))
 	if err != nil {
 		return answer{}, err
 	}
@@ -272,8 +284,11 @@ func (s *Server) token(c *call) (answer, error) {
 
 func refuse(code, description string) *apiError {
 	status := http.StatusBadRequest
-	if code == "unauthorized_client" || code == "invalid_client" {
+	switch code {
+	case "unauthorized_client", "invalid_client", "disabled_client":
 		status = http.StatusUnauthorized
+	case "access_denied":
+		status = http.StatusForbidden
 	}
 	return &apiError{status: status, reason: code, message: description}
 }
@@ -290,9 +305,19 @@ func (s *Server) exchange(form url.Values, audiences []string, now time.Time) (t
 	if assertion == "" {
 		return tokenAnswer{}, refuse("invalid_request", "Required parameter is missing: assertion")
 	}
+	u := s.setup()
+	switch u.ServiceAccount.Account {
+	case stateDeleted:
+		return tokenAnswer{}, refuse("invalid_grant", msgAccountNotFound)
+	case stateDisabled:
+		return tokenAnswer{}, refuse("disabled_client", "The OAuth client was disabled.")
+	}
 	claims, err := s.identity.verify(assertion)
 	if err != nil {
 		return tokenAnswer{}, err
+	}
+	if u.ServiceAccount.Key == stateDeleted {
+		return tokenAnswer{}, refuse("invalid_grant", msgInvalidSignature)
 	}
 	if !slices.Contains(audiences, claims.Audience) {
 		return tokenAnswer{}, refuse("invalid_grant", msgAudience)
@@ -314,12 +339,22 @@ func (s *Server) exchange(form url.Values, audiences []string, now time.Time) (t
 			return tokenAnswer{}, refuse("invalid_grant", msgNotAnEmail)
 		}
 		subject = strings.ToLower(subject)
-		known, err := s.store.knowUser(subject, !s.cfg.Strict)
+		p := u.policy(subject)
+		if !p.exists || p.suspended {
+			return tokenAnswer{}, refuse("invalid_grant", msgInvalidUser)
+		}
+		known, err := s.store.knowUser(subject, p.known || !s.cfg.Strict)
 		if err != nil {
 			return tokenAnswer{}, err
 		}
 		if !known {
 			return tokenAnswer{}, refuse("invalid_grant", msgInvalidUser)
+		}
+		if p.restricted {
+			return tokenAnswer{}, refuse("access_denied", "Account restricted")
+		}
+		if scopes, known = u.delegated(scopes); !known {
+			return tokenAnswer{}, refuse("unauthorized_client", msgUnauthorizedClient)
 		}
 	}
 	if slices.ContainsFunc(scopes, func(scope string) bool { return !s.scopes[scope] }) {
@@ -330,6 +365,7 @@ func (s *Server) exchange(form url.Values, audiences []string, now time.Time) (t
 		}
 		return tokenAnswer{IDToken: idToken}, nil
 	}
+	now = time.Now() // the token lasts by the clock that it is checked with
 	g := &grant{Subject: subject, Scopes: scopes, Expires: now.Add(tokenLifetime).Unix()}
 	token := s.identity.issue(g)
 	s.tokens.put(token, g, now)
