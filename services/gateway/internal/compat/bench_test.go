@@ -45,8 +45,10 @@ func BenchmarkList100(b *testing.B) {
 	api := newAPI(b, nil)
 	rows := make([]*meetv1.MeetingSummary, 100)
 	for i := range rows {
-		rows[i] = &meetv1.MeetingSummary{Id: int64(i), GoogleEventId: "evt1", MeetLink: "https://meet.google.com/abc-defg-hij", OrganizerName: "Ana Ruiz",
-			ScheduledStart: at("2026-12-01T15:00:00Z"), Status: meetv1.MeetingStatus_MEETING_STATUS_CREATED, CreatedAt: at("2026-11-24T12:00:00.123456Z")}
+		rows[i] = &meetv1.MeetingSummary{
+			Id: int64(i), GoogleEventId: "evt1", MeetLink: "https://meet.google.com/abc-defg-hij", OrganizerName: "Ana Ruiz",
+			ScheduledStart: at("2026-12-01T15:00:00Z"), Status: meetv1.MeetingStatus_MEETING_STATUS_CREATED, CreatedAt: at("2026-11-24T12:00:00.123456Z"),
+		}
 	}
 	b.ReportAllocs()
 	for b.Loop() {

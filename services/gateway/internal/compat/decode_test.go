@@ -112,11 +112,11 @@ func TestTagsAreSplit(t *testing.T) {
 
 func TestTheOnlyPatternOfARequestIsTheUsername(t *testing.T) {
 	for _, message := range []string{"CreateMeetingRequest", "MeetingPatch", "UpdateMeetingRequest", "UserPatch", "CreateUserRequest"} {
-		var file = meetv1.File_meet_v1_user_proto.Messages()
+		file := meetv1.File_meet_v1_user_proto.Messages()
 		if strings.Contains(message, "Meeting") {
 			file = meetv1.File_meet_v1_meeting_proto.Messages()
 		}
-		var descriptor = file.Get(0)
+		descriptor := file.Get(0)
 		for i := range file.Len() {
 			if string(file.Get(i).Name()) == message {
 				descriptor = file.Get(i)

@@ -153,7 +153,7 @@ var texts = map[reason]wording{
 	forbidden:        {"Usted no tiene permiso para realizar esta acción.", "You do not have permission to perform this action."},
 	versionMismatch:  {"La versión indicada en If-Match no es la actual.", "The version in If-Match is not the current one."},
 	throttled:        {"Solicitud fue regulada (throttled).", "Request was throttled."},
-	unavailable:      {"El servicio no está disponible por el momento. Vuelva a intentarlo.", "The service is not available at the moment. Try again."},
+	unavailable:      {"El servicio no está disponible por ahora. Vuelva a intentarlo.", "The service is not available at the moment. Try again."},
 	internalError:    {"Se ha producido un error en el servidor.", "A server error occurred."},
 	keyReused:        {"Esta Idempotency-Key ya se usó con otra solicitud.", "This Idempotency-Key was used with another request."},
 	keyInFlight:      {"La primera solicitud con esta Idempotency-Key aún se está procesando.", "The first request with this Idempotency-Key is still being carried out."},

@@ -34,60 +34,96 @@ func TestWhatIsWrongWithACreateIsToldOfEachFieldInBothLanguages(t *testing.T) {
 	with := func(more string) string { return minimalBody[:len(minimalBody)-1] + "," + more + "}" }
 	const formats = "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 	for _, c := range []struct{ name, body, es, en string }{
-		{"nothing given", `{}`,
+		{
+			"nothing given", `{}`,
 			`{"organizer_email":["Este campo es requerido."],"invited_emails":["Este campo es requerido."]}`,
-			`{"organizer_email":["This field is required."],"invited_emails":["This field is required."]}`},
-		{"no body", ``,
+			`{"organizer_email":["This field is required."],"invited_emails":["This field is required."]}`,
+		},
+		{
+			"no body", ``,
 			`{"organizer_email":["Este campo es requerido."],"invited_emails":["Este campo es requerido."]}`,
-			`{"organizer_email":["This field is required."],"invited_emails":["This field is required."]}`},
-		{"null", `{"organizer_email":null,"invited_emails":null,"auto_record":null,"external_reference":null}`,
+			`{"organizer_email":["This field is required."],"invited_emails":["This field is required."]}`,
+		},
+		{
+			"null", `{"organizer_email":null,"invited_emails":null,"auto_record":null,"external_reference":null}`,
 			`{"organizer_email":["Este campo no puede ser nulo."],"invited_emails":["Este campo no puede ser nulo."],"external_reference":["Este campo no puede ser nulo."],"auto_record":["Este campo no puede ser nulo."]}`,
-			`{"organizer_email":["This field may not be null."],"invited_emails":["This field may not be null."],"external_reference":["This field may not be null."],"auto_record":["This field may not be null."]}`},
-		{"blank", `{"organizer_email":"  ","invited_emails":[]}`,
+			`{"organizer_email":["This field may not be null."],"invited_emails":["This field may not be null."],"external_reference":["This field may not be null."],"auto_record":["This field may not be null."]}`,
+		},
+		{
+			"blank", `{"organizer_email":"  ","invited_emails":[]}`,
 			`{"organizer_email":["Este campo no puede estar en blanco."],"invited_emails":["Esta lista no puede estar vacía."]}`,
-			`{"organizer_email":["This field may not be blank."],"invited_emails":["This list may not be empty."]}`},
-		{"no addresses", `{"organizer_email":"doctor","invited_emails":["p@mail.example","x","","a@b"]}`,
+			`{"organizer_email":["This field may not be blank."],"invited_emails":["This list may not be empty."]}`,
+		},
+		{
+			"no addresses", `{"organizer_email":"doctor","invited_emails":["p@mail.example","x","","a@b"]}`,
 			`{"organizer_email":["Introduzca una dirección de correo electrónico válida."],"invited_emails":{"1":["Introduzca una dirección de correo electrónico válida."],"2":["Este campo no puede estar en blanco."],"3":["Introduzca una dirección de correo electrónico válida."]}}`,
-			`{"organizer_email":["Enter a valid email address."],"invited_emails":{"1":["Enter a valid email address."],"2":["This field may not be blank."],"3":["Enter a valid email address."]}}`},
-		{"wrong types", `{"organizer_email":{},"invited_emails":"p@mail.example","scheduled_start":5,"auto_record":"perhaps","external_reference":true}`,
+			`{"organizer_email":["Enter a valid email address."],"invited_emails":{"1":["Enter a valid email address."],"2":["This field may not be blank."],"3":["Enter a valid email address."]}}`,
+		},
+		{
+			"wrong types", `{"organizer_email":{},"invited_emails":"p@mail.example","scheduled_start":5,"auto_record":"perhaps","external_reference":true}`,
 			`{"organizer_email":["No es una cadena válida."],"invited_emails":["Se esperaba una lista de elementos en vez del tipo \"str\"."],"scheduled_start":["Fecha/hora con formato erróneo. Use uno de los siguientes formatos en su lugar: ` + formats + `"],"external_reference":["No es una cadena válida."],"auto_record":["Debe ser un booleano válido."]}`,
-			`{"organizer_email":["Not a valid string."],"invited_emails":["Expected a list of items but got type \"str\"."],"scheduled_start":["Datetime has wrong format. Use one of these formats instead: ` + formats + `"],"external_reference":["Not a valid string."],"auto_record":["Must be a valid boolean."]}`},
-		{"end before start", with(`"scheduled_start":"2026-12-01T15:00:00Z","scheduled_end":"2026-12-01T15:00:00Z"`),
+			`{"organizer_email":["Not a valid string."],"invited_emails":["Expected a list of items but got type \"str\"."],"scheduled_start":["Datetime has wrong format. Use one of these formats instead: ` + formats + `"],"external_reference":["Not a valid string."],"auto_record":["Must be a valid boolean."]}`,
+		},
+		{
+			"end before start", with(`"scheduled_start":"2026-12-01T15:00:00Z","scheduled_end":"2026-12-01T15:00:00Z"`),
 			`{"scheduled_end":["La hora de fin debe ser posterior a la hora de inicio."]}`,
-			`{"scheduled_end":["The end must be after the start."]}`},
-		{"the same guest twice", `{"organizer_email":"a@b.co","invited_emails":["P@mail.example","p@MAIL.example"]}`,
+			`{"scheduled_end":["The end must be after the start."]}`,
+		},
+		{
+			"the same guest twice", `{"organizer_email":"a@b.co","invited_emails":["P@mail.example","p@MAIL.example"]}`,
 			`{"invited_emails":["Las direcciones no se pueden repetir, tampoco con otras mayúsculas."]}`,
-			`{"invited_emails":["Addresses may not be repeated, not even in another case."]}`},
-		{"too many guests", `{"organizer_email":"a@b.co","invited_emails":` + emailsOf(201) + `}`,
+			`{"invited_emails":["Addresses may not be repeated, not even in another case."]}`,
+		},
+		{
+			"too many guests", `{"organizer_email":"a@b.co","invited_emails":` + emailsOf(201) + `}`,
 			`{"invited_emails":["Asegúrese de que este campo no tenga más de 200 elementos."]}`,
-			`{"invited_emails":["Ensure this field has no more than 200 elements."]}`},
-		{"too long", with(`"external_reference":"` + strings.Repeat("ñ", 256) + `","summary":"` + strings.Repeat("a", 1025) + `"`),
+			`{"invited_emails":["Ensure this field has no more than 200 elements."]}`,
+		},
+		{
+			"too long", with(`"external_reference":"` + strings.Repeat("ñ", 256) + `","summary":"` + strings.Repeat("a", 1025) + `"`),
 			`{"external_reference":["Asegúrese de que este campo no tenga más de 255 caracteres."],"summary":["Asegúrese de que este campo no tenga más de 1024 caracteres."]}`,
-			`{"external_reference":["Ensure this field has no more than 255 characters."],"summary":["Ensure this field has no more than 1024 characters."]}`},
-		{"a long address", `{"organizer_email":"` + strings.Repeat("a", 250) + `@b.co","invited_emails":["p@mail.example"]}`,
+			`{"external_reference":["Ensure this field has no more than 255 characters."],"summary":["Ensure this field has no more than 1024 characters."]}`,
+		},
+		{
+			"a long address", `{"organizer_email":"` + strings.Repeat("a", 250) + `@b.co","invited_emails":["p@mail.example"]}`,
 			`{"organizer_email":["Asegúrese de que este campo no tenga más de 254 caracteres."]}`,
-			`{"organizer_email":["Ensure this field has no more than 254 characters."]}`},
-		{"what no text has", with(`"summary":"a\u0000b","description":"a\u0007b"`),
+			`{"organizer_email":["Ensure this field has no more than 254 characters."]}`,
+		},
+		{
+			"what no text has", with(`"summary":"a\u0000b","description":"a\u0007b"`),
 			`{"summary":["Los caracteres nulos no están permitidos."],"description":["Los caracteres de control no están permitidos."]}`,
-			`{"summary":["Null characters are not allowed."],"description":["Control characters are not allowed."]}`},
-		{"no such zone", with(`"time_zone":"Bogota"`),
+			`{"summary":["Null characters are not allowed."],"description":["Control characters are not allowed."]}`,
+		},
+		{
+			"no such zone", with(`"time_zone":"Bogota"`),
 			`{"time_zone":["No es una zona horaria conocida; use un nombre IANA como America/Bogota."]}`,
-			`{"time_zone":["Not a known time zone; use an IANA name such as America/Bogota."]}`},
-		{"recurrence", with(`"recurrence":["RRULE:FREQ=DAILY"]`),
+			`{"time_zone":["Not a known time zone; use an IANA name such as America/Bogota."]}`,
+		},
+		{
+			"recurrence", with(`"recurrence":["RRULE:FREQ=DAILY"]`),
 			`{"recurrence":["Las reuniones periódicas aún no se admiten."]}`,
-			`{"recurrence":["Recurring meetings are not supported yet."]}`},
-		{"no day", with(`"scheduled_start":"2026-02-30T10:00:00Z","scheduled_end":"0001-01-01T00:00:00+02:00"`),
+			`{"recurrence":["Recurring meetings are not supported yet."]}`,
+		},
+		{
+			"no day", with(`"scheduled_start":"2026-02-30T10:00:00Z","scheduled_end":"0001-01-01T00:00:00+02:00"`),
 			`{"scheduled_start":["Fecha/hora con formato erróneo. Use uno de los siguientes formatos en su lugar: ` + formats + `"],"scheduled_end":["Valor de fecha/hora fuera de rango."]}`,
-			`{"scheduled_start":["Datetime has wrong format. Use one of these formats instead: ` + formats + `"],"scheduled_end":["Datetime value out of range."]}`},
-		{"a list", `[1]`,
+			`{"scheduled_start":["Datetime has wrong format. Use one of these formats instead: ` + formats + `"],"scheduled_end":["Datetime value out of range."]}`,
+		},
+		{
+			"a list", `[1]`,
 			`{"non_field_errors":["Datos inválidos. Se esperaba un diccionario pero es un list."]}`,
-			`{"non_field_errors":["Invalid data. Expected a dictionary, but got list."]}`},
-		{"a null", ` null`,
+			`{"non_field_errors":["Invalid data. Expected a dictionary, but got list."]}`,
+		},
+		{
+			"a null", ` null`,
 			`{"non_field_errors":["Datos inválidos. Se esperaba un diccionario pero es un NoneType."]}`,
-			`{"non_field_errors":["Invalid data. Expected a dictionary, but got NoneType."]}`},
-		{"a string", `"x"`,
+			`{"non_field_errors":["Invalid data. Expected a dictionary, but got NoneType."]}`,
+		},
+		{
+			"a string", `"x"`,
 			`{"non_field_errors":["Datos inválidos. Se esperaba un diccionario pero es un str."]}`,
-			`{"non_field_errors":["Invalid data. Expected a dictionary, but got str."]}`},
+			`{"non_field_errors":["Invalid data. Expected a dictionary, but got str."]}`,
+		},
 		{"no JSON", `{"a":}`, `{"detail":"El cuerpo no es JSON válido (byte 6)."}`, `{"detail":"JSON parse error at byte 6."}`},
 		{"cut short", `{"a"`, `{"detail":"El cuerpo no es JSON válido (byte 4)."}`, `{"detail":"JSON parse error at byte 4."}`},
 		{"bad UTF-8", "{\"summary\":\"\xff\"}", `{"detail":"El cuerpo no es UTF-8 válido."}`, `{"detail":"The body is not valid UTF-8."}`},
@@ -130,8 +166,10 @@ func TestABadFilterIsNamed(t *testing.T) {
 	for _, c := range []struct{ path, es, en string }{
 		{meetings + "?organizer=x", `{"organizer":["Introduzca un número."]}`, `{"organizer":["Enter a number."]}`},
 		{meetings + "?organizer=0", `{"organizer":["Introduzca un número entre 1 y 9223372036854775807."]}`, `{"organizer":["Enter a number between 1 and 9223372036854775807."]}`},
-		{meetings + "?status=DONE&limit=0", `{"status":["Escoja una opción válida. DONE no es una de las opciones disponibles."],"limit":["Introduzca un número entre 1 y 1000."]}`,
-			`{"status":["Select a valid choice. DONE is not one of the available choices."],"limit":["Enter a number between 1 and 1000."]}`},
+		{
+			meetings + "?status=DONE&limit=0", `{"status":["Escoja una opción válida. DONE no es una de las opciones disponibles."],"limit":["Introduzca un número entre 1 y 1000."]}`,
+			`{"status":["Select a valid choice. DONE is not one of the available choices."],"limit":["Enter a number between 1 and 1000."]}`,
+		},
 		{meetings + "?scheduled_start__gte=yesterday", `{"scheduled_start__gte":["Introduzca una fecha/hora válida."]}`, `{"scheduled_start__gte":["Enter a valid date/time."]}`},
 		{meetings + "?scheduled_start__lte=2026-13-01", `{"scheduled_start__lte":["Introduzca una fecha/hora válida."]}`, `{"scheduled_start__lte":["Enter a valid date/time."]}`},
 		{meetings + "?recording_state=lost", `{"recording_state":["Escoja una opción válida. lost no es una de las opciones disponibles."]}`, `{"recording_state":["Select a valid choice. lost is not one of the available choices."]}`},
@@ -163,25 +201,35 @@ func TestEveryFaultOfTheServiceHasItsAnswerInBothLanguages(t *testing.T) {
 		headers []string
 	}{
 		{fault.New(fault.NotFound, "MEETING_NOT_FOUND", "no such meeting"), 404, `{"detail":"No encontrado."}`, `{"detail":"Not found."}`, nil},
-		{fault.New(fault.Unauthenticated, "X", "who?"), 401, `{"detail":"Las credenciales de autenticación no se proveyeron."}`, `{"detail":"Authentication credentials were not provided."}`,
-			[]string{"WWW-Authenticate", auth.Challenge}},
+		{
+			fault.New(fault.Unauthenticated, "X", "who?"), 401, `{"detail":"Las credenciales de autenticación no se proveyeron."}`, `{"detail":"Authentication credentials were not provided."}`,
+			[]string{"WWW-Authenticate", auth.Challenge},
+		},
 		{fault.New(fault.Forbidden, "X", "no"), 403, `{"detail":"Usted no tiene permiso para realizar esta acción."}`, `{"detail":"You do not have permission to perform this action."}`, nil},
-		{fault.New(fault.VersionMismatch, "VERSION_MISMATCH", "changed").WithMeta("etag", `"7"`), 412, `{"detail":"La versión indicada en If-Match no es la actual."}`, `{"detail":"The version in If-Match is not the current one."}`,
-			[]string{"ETag", `"7"`}},
+		{
+			fault.New(fault.VersionMismatch, "VERSION_MISMATCH", "changed").WithMeta("etag", `"7"`), 412, `{"detail":"La versión indicada en If-Match no es la actual."}`, `{"detail":"The version in If-Match is not the current one."}`,
+			[]string{"ETag", `"7"`},
+		},
 		{fault.New(fault.Exhausted, "X", "slow down").WithMeta(fault.MetaRetryAfter, "30"), 429, `{"detail":"Solicitud fue regulada (throttled)."}`, `{"detail":"Request was throttled."}`, []string{"Retry-After", "30"}},
 		{fault.New(fault.Exhausted, "X", "slow down"), 429, `{"detail":"Solicitud fue regulada (throttled)."}`, `{"detail":"Request was throttled."}`, []string{"Retry-After", "10"}},
-		{fault.New(fault.Unavailable, "X", "down"), 503, `{"detail":"El servicio no está disponible por el momento. Vuelva a intentarlo."}`, `{"detail":"The service is not available at the moment. Try again."}`, []string{"Retry-After", "2"}},
-		{fault.New(fault.Expired, "DEADLINE_EXCEEDED", "late"), 503, `{"detail":"El servicio no está disponible por el momento. Vuelva a intentarlo."}`, `{"detail":"The service is not available at the moment. Try again."}`, []string{"Retry-After", "2"}},
-		{fault.New(fault.Refused, "CALENDAR_FORBIDDEN", "share the calendar").WithMeta("meeting_id", "12"), 502, `{"error":"share the calendar","code":"CALENDAR_FORBIDDEN","meeting_id":12}`,
-			`{"error":"share the calendar","code":"CALENDAR_FORBIDDEN","meeting_id":12}`, nil},
-		{fault.New(fault.KeyReused, "IDEMPOTENCY_KEY_REUSED", "x"), 422,
+		{fault.New(fault.Unavailable, "X", "down"), 503, `{"detail":"El servicio no está disponible por ahora. Vuelva a intentarlo."}`, `{"detail":"The service is not available at the moment. Try again."}`, []string{"Retry-After", "2"}},
+		{fault.New(fault.Expired, "DEADLINE_EXCEEDED", "late"), 503, `{"detail":"El servicio no está disponible por ahora. Vuelva a intentarlo."}`, `{"detail":"The service is not available at the moment. Try again."}`, []string{"Retry-After", "2"}},
+		{
+			fault.New(fault.Refused, "CALENDAR_FORBIDDEN", "share the calendar").WithMeta("meeting_id", "12"), 502, `{"error":"share the calendar","code":"CALENDAR_FORBIDDEN","meeting_id":12}`,
+			`{"error":"share the calendar","code":"CALENDAR_FORBIDDEN","meeting_id":12}`, nil,
+		},
+		{
+			fault.New(fault.KeyReused, "IDEMPOTENCY_KEY_REUSED", "x"), 422,
 			`{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"Esta Idempotency-Key ya se usó con otra solicitud.","code":"IDEMPOTENCY_KEY_REUSED"}`,
 			`{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"This Idempotency-Key was used with another request.","code":"IDEMPOTENCY_KEY_REUSED"}`,
-			[]string{"Content-Type", "application/problem+json"}},
-		{fault.New(fault.InFlight, backend.ReasonInFlight, "x"), 409,
+			[]string{"Content-Type", "application/problem+json"},
+		},
+		{
+			fault.New(fault.InFlight, backend.ReasonInFlight, "x"), 409,
 			`{"type":"about:blank","title":"Conflict","status":409,"detail":"La primera solicitud con esta Idempotency-Key aún se está procesando.","code":"IDEMPOTENCY_KEY_IN_FLIGHT"}`,
 			`{"type":"about:blank","title":"Conflict","status":409,"detail":"The first request with this Idempotency-Key is still being carried out.","code":"IDEMPOTENCY_KEY_IN_FLIGHT"}`,
-			[]string{"Content-Type", "application/problem+json", "Retry-After", "1"}},
+			[]string{"Content-Type", "application/problem+json", "Retry-After", "1"},
+		},
 		{fault.New(fault.Invalid, "SOMETHING", "is wrong"), 400, `{"non_field_errors":["is wrong"]}`, `{"non_field_errors":["is wrong"]}`, nil},
 		{fault.New(fault.Conflict, "MEETING_CANCELLED", "x"), 400, `{"non_field_errors":["La reunión está cancelada y ya no puede cambiar."]}`, `{"non_field_errors":["The meeting is cancelled and can no longer change."]}`, nil},
 		{fault.New(fault.AlreadyExists, "X", "").WithFields(fault.Field{Path: "username", Reason: "USERNAME_TAKEN"}), 400, `{"username":["Ya existe un usuario con este nombre."]}`, `{"username":["A user with that username already exists."]}`, nil},
@@ -214,7 +262,7 @@ func TestEveryFaultOfTheServiceHasItsAnswerInBothLanguages(t *testing.T) {
 func TestNobodyAnsweringIsUnavailable(t *testing.T) {
 	s := newRESTWith(t, backend.Config{CreateWait: testTimeout, CommandTimeout: 50e6, QueryTimeout: 50e6})
 	for _, c := range [][3]string{{"GET", meetings, ""}, {"GET", oneMeeting, ""}, {"POST", meetings, minimalBody}, {"PATCH", oneMeeting, "{}"}, {"DELETE", oneMeeting, ""}} {
-		s.do(c[0], c[1], c[2]).is(503, `{"detail":"El servicio no está disponible por el momento. Vuelva a intentarlo."}`).has("Retry-After", "2")
+		s.do(c[0], c[1], c[2]).is(503, `{"detail":"El servicio no está disponible por ahora. Vuelva a intentarlo."}`).has("Retry-After", "2")
 	}
 }
 
@@ -240,16 +288,34 @@ func TestWhatHTTPAloneRefuses(t *testing.T) {
 		{"GET of a command", "GET", oneMeeting + "provision/", "", nil, 405, `{"detail":"Método \"GET\" no permitido."}`, `{"detail":"Method \"GET\" not allowed."}`, []string{"Allow", "POST, OPTIONS"}},
 		{"GET of a command with a name", "GET", "/api/v1/user-management/change-password/", "", nil, 405, `{"detail":"Método \"GET\" no permitido."}`, `{"detail":"Method \"GET\" not allowed."}`, []string{"Allow", "POST, OPTIONS"}},
 		{"a method of another protocol", "PROPFIND", meetings, "", nil, 405, `{"detail":"Método \"PROPFIND\" no permitido."}`, `{"detail":"Method \"PROPFIND\" not allowed."}`, []string{"Allow", "GET, POST, HEAD, OPTIONS"}},
-		{"a form", "POST", meetings, "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415,
-			`{"detail":"Tipo de medio \"application/x-www-form-urlencoded\" incompatible en la solicitud."}`, `{"detail":"Unsupported media type \"application/x-www-form-urlencoded\" in request."}`, nil},
-		{"another charset", "PATCH", oneMeeting, "{}", []string{"Content-Type", "application/json; charset=latin1"}, 415,
-			`{"detail":"Tipo de medio \"application/json; charset=latin1\" incompatible en la solicitud."}`, `{"detail":"Unsupported media type \"application/json; charset=latin1\" in request."}`, nil},
-		{"a body above 1 MiB", "POST", meetings, `{"summary":"` + strings.Repeat("a", maxBody) + `"}`, nil, 413,
-			`{"detail":"El cuerpo de la solicitud supera 1048576 bytes."}`, `{"detail":"The body of the request is larger than 1048576 bytes."}`, nil},
-		{"a long key", "POST", meetings, minimalBody, []string{"Idempotency-Key", long}, 400,
-			`{"detail":"La cabecera Idempotency-Key debe tener entre 1 y 255 caracteres."}`, `{"detail":"The Idempotency-Key header must have 1 to 255 characters."}`, nil},
-		{"an empty key", "DELETE", oneMeeting, "", []string{"Idempotency-Key", ""}, 400,
-			`{"detail":"La cabecera Idempotency-Key debe tener entre 1 y 255 caracteres."}`, `{"detail":"The Idempotency-Key header must have 1 to 255 characters."}`, nil},
+		{
+			"a form", "POST", meetings, "a=b",
+			[]string{"Content-Type", "application/x-www-form-urlencoded"},
+			415,
+			`{"detail":"Tipo de medio \"application/x-www-form-urlencoded\" incompatible en la solicitud."}`, `{"detail":"Unsupported media type \"application/x-www-form-urlencoded\" in request."}`, nil,
+		},
+		{
+			"another charset", "PATCH", oneMeeting, "{}",
+			[]string{"Content-Type", "application/json; charset=latin1"},
+			415,
+			`{"detail":"Tipo de medio \"application/json; charset=latin1\" incompatible en la solicitud."}`, `{"detail":"Unsupported media type \"application/json; charset=latin1\" in request."}`, nil,
+		},
+		{
+			"a body above 1 MiB", "POST", meetings, `{"summary":"` + strings.Repeat("a", maxBody) + `"}`, nil, 413,
+			`{"detail":"El cuerpo de la solicitud supera 1048576 bytes."}`, `{"detail":"The body of the request is larger than 1048576 bytes."}`, nil,
+		},
+		{
+			"a long key", "POST", meetings, minimalBody,
+			[]string{"Idempotency-Key", long},
+			400,
+			`{"detail":"La cabecera Idempotency-Key debe tener entre 1 y 255 caracteres."}`, `{"detail":"The Idempotency-Key header must have 1 to 255 characters."}`, nil,
+		},
+		{
+			"an empty key", "DELETE", oneMeeting, "",
+			[]string{"Idempotency-Key", ""},
+			400,
+			`{"detail":"La cabecera Idempotency-Key debe tener entre 1 y 255 caracteres."}`, `{"detail":"The Idempotency-Key header must have 1 to 255 characters."}`, nil,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.of(t)

@@ -260,8 +260,10 @@ func aRecording() *meetv1.Recording {
 
 func someParticipants() []*meetv1.Participant {
 	return []*meetv1.Participant{
-		{Id: 1, MeetingId: 12, Email: "doctor@clinic.example", Role: meetv1.ParticipantRole_PARTICIPANT_ROLE_ORGANIZER, ResponseStatus: "accepted",
-			JoinedAt: at("2026-12-01T14:59:58Z"), CreatedAt: at("2026-11-24T12:00:00Z")},
+		{
+			Id: 1, MeetingId: 12, Email: "doctor@clinic.example", Role: meetv1.ParticipantRole_PARTICIPANT_ROLE_ORGANIZER, ResponseStatus: "accepted",
+			JoinedAt: at("2026-12-01T14:59:58Z"), CreatedAt: at("2026-11-24T12:00:00Z"),
+		},
 		{Id: 2, MeetingId: 12, Email: "p@mail.example", Role: meetv1.ParticipantRole_PARTICIPANT_ROLE_GUEST, CreatedAt: at("2026-11-24T12:00:00Z")},
 	}
 }

@@ -211,10 +211,14 @@ func TestAChangeNamesWhatItChanges(t *testing.T) {
 		remove     []string
 		etag       string
 	}{
-		{name: "times", body: `{"scheduled_start":"2026-12-01T15:00:00.123456Z","scheduled_end":null}`, headers: []string{"If-Match", `"2"`}, etag: `"2"`,
-			paths: []string{"scheduled_start", "scheduled_end"}, patch: &meetv1.MeetingPatch{ScheduledStart: at("2026-12-01T15:00:00.123456Z")}},
-		{name: "status", body: `{"status":"FINISHED","organizer_email":"ignored"}`, paths: []string{"status"},
-			patch: &meetv1.MeetingPatch{Status: meetv1.MeetingStatus_MEETING_STATUS_FINISHED}},
+		{
+			name: "times", body: `{"scheduled_start":"2026-12-01T15:00:00.123456Z","scheduled_end":null}`, headers: []string{"If-Match", `"2"`}, etag: `"2"`,
+			paths: []string{"scheduled_start", "scheduled_end"}, patch: &meetv1.MeetingPatch{ScheduledStart: at("2026-12-01T15:00:00.123456Z")},
+		},
+		{
+			name: "status", body: `{"status":"FINISHED","organizer_email":"ignored"}`, paths: []string{"status"},
+			patch: &meetv1.MeetingPatch{Status: meetv1.MeetingStatus_MEETING_STATUS_FINISHED},
+		},
 		{name: "texts", body: `{"summary":"","description":"d"}`, paths: []string{"summary", "description"}, patch: &meetv1.MeetingPatch{Description: "d"}},
 		{name: "nothing", body: `{}`},
 		{name: "no body at all"},

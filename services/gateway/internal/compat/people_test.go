@@ -95,8 +95,10 @@ func TestParticipantsAndRecordingsOfAllMeetings(t *testing.T) {
 		return &meetv1.ListRecordingsResponse{NextPageToken: "t"}, nil
 	})
 	backendtest.Query(s.meetings, subject.GetRecording, func(*meetv1.GetRecordingRequest) (*meetv1.Recording, error) {
-		return &meetv1.Recording{Id: 5, MeetingId: 12, State: meetv1.RecordingState_RECORDING_STATE_STARTED, CreatedAt: at("2026-12-01T15:00:11Z"),
-			ExportUri: "s3://b/k", Sha256: "ab", SizeBytes: proto.Int64(0)}, nil
+		return &meetv1.Recording{
+			Id: 5, MeetingId: 12, State: meetv1.RecordingState_RECORDING_STATE_STARTED, CreatedAt: at("2026-12-01T15:00:11Z"),
+			ExportUri: "s3://b/k", Sha256: "ab", SizeBytes: proto.Int64(0),
+		}, nil
 	})
 	const guest = `{"id":2,"meeting":12,"email":"p@mail.example","role":"guest","role_display":"Guest","created_at":"2026-11-24T12:00:00Z","response_status":null,"joined_at":null,"left_at":null}`
 	s.do("GET", "/api/v1/participants/", "").is(200, `[]`)
@@ -152,23 +154,37 @@ func TestANewUserIsMadeWithAHashedPassword(t *testing.T) {
 func TestWhatIsWrongWithANewUserIsTold(t *testing.T) {
 	s := newREST(t)
 	for _, c := range []struct{ name, body, es, en string }{
-		{"nothing", `{}`,
+		{
+			"nothing", `{}`,
 			`{"username":["Este campo es requerido."],"email":["Este campo es requerido."],"password":["Este campo es requerido."],"password_confirm":["Este campo es requerido."]}`,
-			`{"username":["This field is required."],"email":["This field is required."],"password":["This field is required."],"password_confirm":["This field is required."]}`},
-		{"a bad name, a short and common password", `{"username":"a b","email":"x","password":"1234","password_confirm":"12345","role":"boss"}`,
+			`{"username":["This field is required."],"email":["This field is required."],"password":["This field is required."],"password_confirm":["This field is required."]}`,
+		},
+		{
+			"a bad name, a short and common password", `{"username":"a b","email":"x","password":"1234","password_confirm":"12345","role":"boss"}`,
 			`{"username":["Introduzca un nombre de usuario válido. Este valor solo puede contener letras, números y los caracteres @/./+/-/_ ."],"email":["Introduzca una dirección de correo electrónico válida."],"password":["Esta contraseña es demasiado corta. Debe contener al menos 8 caracteres.","Esta contraseña es completamente numérica."],"password_confirm":["Las contraseñas no coinciden."],"role":["\"boss\" no es una elección válida."]}`,
-			`{"username":["Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters."],"email":["Enter a valid email address."],"password":["This password is too short. It must contain at least 8 characters.","This password is entirely numeric."],"password_confirm":["The passwords do not match."],"role":["\"boss\" is not a valid choice."]}`},
-		{"a common one", `{"username":"nurse","email":"nurse@clinic.example","password":"Password123","password_confirm":"Password123"}`,
-			`{"password":["Esta contraseña es demasiado común."]}`, `{"password":["This password is too common."]}`},
-		{"numbers", `{"username":"nurse","email":"nurse@clinic.example","password":"8265194073","password_confirm":"8265194073"}`,
-			`{"password":["Esta contraseña es completamente numérica."]}`, `{"password":["This password is entirely numeric."]}`},
-		{"like the name", `{"username":"enfermera.jefe","email":"n@clinic.example","password":"Enfermera.Jef3","password_confirm":"Enfermera.Jef3"}`,
-			`{"password":["La contraseña es demasiado similar a la de nombre de usuario."]}`, `{"password":["The password is too similar to the username."]}`},
-		{"like the address", `{"username":"nurse","email":"margarita@clinic.example","password":"margarita7","password_confirm":"margarita7"}`,
-			`{"password":["La contraseña es demasiado similar a la de dirección de correo electrónico."]}`, `{"password":["The password is too similar to the email address."]}`},
-		{"no text", `{"username":null,"email":[],"password":false,"password_confirm":""}`,
+			`{"username":["Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters."],"email":["Enter a valid email address."],"password":["This password is too short. It must contain at least 8 characters.","This password is entirely numeric."],"password_confirm":["The passwords do not match."],"role":["\"boss\" is not a valid choice."]}`,
+		},
+		{
+			"a common one", `{"username":"nurse","email":"nurse@clinic.example","password":"Password123","password_confirm":"Password123"}`,
+			`{"password":["Esta contraseña es demasiado común."]}`, `{"password":["This password is too common."]}`,
+		},
+		{
+			"numbers", `{"username":"nurse","email":"nurse@clinic.example","password":"8265194073","password_confirm":"8265194073"}`,
+			`{"password":["Esta contraseña es completamente numérica."]}`, `{"password":["This password is entirely numeric."]}`,
+		},
+		{
+			"like the name", `{"username":"enfermera.jefe","email":"n@clinic.example","password":"Enfermera.Jef3","password_confirm":"Enfermera.Jef3"}`,
+			`{"password":["La contraseña es demasiado similar a la de nombre de usuario."]}`, `{"password":["The password is too similar to the username."]}`,
+		},
+		{
+			"like the address", `{"username":"nurse","email":"margarita@clinic.example","password":"margarita7","password_confirm":"margarita7"}`,
+			`{"password":["La contraseña es demasiado similar a la de dirección de correo electrónico."]}`, `{"password":["The password is too similar to the email address."]}`,
+		},
+		{
+			"no text", `{"username":null,"email":[],"password":false,"password_confirm":""}`,
 			`{"username":["Este campo no puede ser nulo."],"email":["No es una cadena válida."],"password":["No es una cadena válida."],"password_confirm":["Este campo no puede estar en blanco."]}`,
-			`{"username":["This field may not be null."],"email":["Not a valid string."],"password":["Not a valid string."],"password_confirm":["This field may not be blank."]}`},
+			`{"username":["This field may not be null."],"email":["Not a valid string."],"password":["Not a valid string."],"password_confirm":["This field may not be blank."]}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.of(t)
@@ -205,19 +221,24 @@ func TestAUserIsChangedFieldByField(t *testing.T) {
 		want               *meetv1.UpdateUserRequest
 	}{
 		{"PATCH", "1/", `{"first_name":" Ana ","role":"service","is_active":"false"}`, 200, doctor, &meetv1.UpdateUserRequest{
-			Id: 1, User: &meetv1.UserPatch{FirstName: "Ana", Role: meetv1.UserRole_USER_ROLE_SERVICE}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"first_name", "role", "is_active"}}}},
+			Id: 1, User: &meetv1.UserPatch{FirstName: "Ana", Role: meetv1.UserRole_USER_ROLE_SERVICE}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"first_name", "role", "is_active"}},
+		}},
 		{"PUT", "1/", `{"email":"new@clinic.example"}`, 200, doctor, &meetv1.UpdateUserRequest{
-			Id: 1, User: &meetv1.UserPatch{Email: "new@clinic.example"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"email"}}}},
+			Id: 1, User: &meetv1.UserPatch{Email: "new@clinic.example"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"email"}},
+		}},
 		{"PUT", "1/", `{"first_name":"Ana"}`, 400, `{"email":["Este campo es requerido."]}`, nil},
 		{"PATCH", "1/", `{"email":""}`, 400, `{"email":["Este campo no puede estar en blanco."]}`, nil},
 		{"PATCH", "1/", `{"last_name":"` + strings.Repeat("a", 151) + `"}`, 400, `{"last_name":["Asegúrese de que este campo no tenga más de 150 caracteres."]}`, nil},
 		{"PATCH", "1/", `{"username":"ignored"}`, 200, doctor, nil},
 		{"PATCH", "2/", `{"first_name":""}`, 404, `{"detail":"No encontrado."}`, &meetv1.UpdateUserRequest{
-			Id: 2, User: &meetv1.UserPatch{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"first_name"}}}},
+			Id: 2, User: &meetv1.UserPatch{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"first_name"}},
+		}},
 		{"DELETE", "1/", ``, 200, `{"message":"El usuario fue desactivado.","user_id":1,"username":"doctor"}`, &meetv1.UpdateUserRequest{
-			Id: 1, User: &meetv1.UserPatch{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"is_active"}}}},
+			Id: 1, User: &meetv1.UserPatch{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"is_active"}},
+		}},
 		{"POST", "1/activate/", ``, 200, `{"message":"El usuario fue activado.","user_id":1,"username":"doctor"}`, &meetv1.UpdateUserRequest{
-			Id: 1, User: &meetv1.UserPatch{IsActive: true}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"is_active"}}}},
+			Id: 1, User: &meetv1.UserPatch{IsActive: true}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"is_active"}},
+		}},
 	} {
 		s.do(c.method, management+c.path, c.body).is(c.status, c.answer)
 		if c.want == nil {
@@ -259,8 +280,10 @@ func TestAPasswordIsChangedByWhoKnowsTheOldOne(t *testing.T) {
 		{"nothing given", s.who, "1/change_password/", `{}`, "", 400, `{"old_password":["Este campo es requerido."],"new_password":["Este campo es requerido."],"new_password_confirm":["Este campo es requerido."]}`},
 		{"wrong old one", s.who, "1/change_password/", `{"old_password":"x","new_password":"new Secret 2","new_password_confirm":"new Secret 2"}`, "k0", 400, `{"old_password":["La contraseña actual no es correcta."]}`},
 		{"no match", s.who, "1/change_password/", `{"old_password":"old Secret 1","new_password":"new Secret 2","new_password_confirm":"new Secret 3"}`, "", 400, `{"new_password_confirm":["Las contraseñas no coinciden."]}`},
-		{"weak", somebody, "change-password/", `{"old_password":"old Secret 1","new_password":"doctor","new_password_confirm":"doctor"}`, "", 400,
-			`{"new_password":["La contraseña es demasiado similar a la de nombre de usuario.","Esta contraseña es demasiado corta. Debe contener al menos 8 caracteres."]}`},
+		{
+			"weak", somebody, "change-password/", `{"old_password":"old Secret 1","new_password":"doctor","new_password_confirm":"doctor"}`, "", 400,
+			`{"new_password":["La contraseña es demasiado similar a la de nombre de usuario.","Esta contraseña es demasiado corta. Debe contener al menos 8 caracteres."]}`,
+		},
 		{"right", somebody, "change-password/", `{"old_password":"old Secret 1","new_password":"new Secret 2","new_password_confirm":"new Secret 2"}`, "k", 200, `{"message":"La contraseña fue cambiada."}`},
 		{"a repeat", somebody, "change-password/", `{"old_password":"old Secret 1","new_password":"new Secret 2","new_password_confirm":"new Secret 2"}`, "k", 200, `{"message":"La contraseña fue cambiada."}`},
 		{"no repeat without its key", somebody, "change-password/", `{"old_password":"old Secret 1","new_password":"new Secret 2","new_password_confirm":"new Secret 2"}`, "", 400, `{"old_password":["La contraseña actual no es correcta."]}`},
@@ -286,8 +309,14 @@ func TestAPasswordIsNoLikeness(t *testing.T) {
 		password, value string
 		want            bool
 	}{
-		{"margarita7", "margarita@clinic.example", true}, {"atiragram", "margarita", true}, {"correct horse", "doctor", false}, {"x", "", false},
-		{"a very long sentence that nobody guesses", "a", false}, {"clinic.example", "x@clinic.example", true}, {"ÑANDÚñandú", "ñandú", false}, {"Ñandú", "ñandú", true},
+		{"margarita7", "margarita@clinic.example", true},
+		{"atiragram", "margarita", true},
+		{"correct horse", "doctor", false},
+		{"x", "", false},
+		{"a very long sentence that nobody guesses", "a", false},
+		{"clinic.example", "x@clinic.example", true},
+		{"ÑANDÚñandú", "ñandú", false},
+		{"Ñandú", "ñandú", true},
 	} {
 		if got := similar(c.password, c.value); got != c.want {
 			t.Errorf("%q and %q: %t", c.password, c.value, got)

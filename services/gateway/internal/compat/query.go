@@ -127,7 +127,7 @@ const (
 // page is the size asked for, or otherwise.
 func (f *filters) page(otherwise int32) int32 {
 	if n := f.number("limit", maxPage); n != 0 {
-		return int32(n) //nolint:gosec // at most maxPage
+		return int32(n)
 	}
 	return otherwise
 }

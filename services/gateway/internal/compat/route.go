@@ -137,11 +137,15 @@ func (g answer) response() *huma.Response {
 
 // requestHeaders are the headers that requests take.
 var requestHeaders = map[string]*huma.Param{
-	"Idempotency-Key": {Name: "Idempotency-Key", In: "header", Schema: keySchema(),
-		Description: "Makes a repeat answer what the first request has become, for 24 h; scope: caller, method and path."},
+	"Idempotency-Key": {
+		Name: "Idempotency-Key", In: "header", Schema: keySchema(),
+		Description: "Makes a repeat answer what the first request has become, for 24 h; scope: caller, method and path.",
+	},
 	"Prefer": {Name: "Prefer", In: "header", Schema: stringSchema(""), Description: "`respond-async`: answer 202 at once (RFC 7240)."},
-	"If-Match": {Name: "If-Match", In: "header", Schema: stringSchema(""),
-		Description: "Change only if this is the meeting's current entity tag."},
+	"If-Match": {
+		Name: "If-Match", In: "header", Schema: stringSchema(""),
+		Description: "Change only if this is the meeting's current entity tag.",
+	},
 	"If-None-Match": {Name: "If-None-Match", In: "header", Schema: stringSchema(""), Description: "Answer 304 if this is still the current entity tag."},
 }
 

@@ -51,8 +51,10 @@ func (a *API) meetingRoutes() {
 		body:        bodySchema(a, "CreateMeeting", a.creates.fields),
 		answers: []answer{
 			{status: http.StatusCreated, doc: "Google made the link.", schema: meeting, headers: []string{"Location", "ETag", "Idempotency-Replayed"}},
-			{status: http.StatusAccepted, doc: "The meeting is stored; the link is being made.", schema: schemaOf[PendingMeeting](a),
-				headers: []string{"Location", "ETag", "Preference-Applied", "Idempotency-Replayed"}},
+			{
+				status: http.StatusAccepted, doc: "The meeting is stored; the link is being made.", schema: schemaOf[PendingMeeting](a),
+				headers: []string{"Location", "ETag", "Preference-Applied", "Idempotency-Replayed"},
+			},
 		},
 		refusals: []int{http.StatusBadGateway},
 		serve:    a.createMeeting,
@@ -152,8 +154,10 @@ func (a *API) peopleRoutes() {
 		id: "getMe", method: http.MethodGet, path: base + "users/me/", tag: tagUsers, summary: "Read the user behind the credentials",
 		answers: []answer{
 			{status: http.StatusOK, doc: "The user.", schema: schemaOf[User](a)},
-			{status: http.StatusUnauthorized, doc: "Nobody is logged in (message; always so in open mode), or bad credentials (detail).",
-				schema: &huma.Schema{OneOf: []*huma.Schema{schemaOf[Message](a), {Ref: "#/components/schemas/Detail"}}}},
+			{
+				status: http.StatusUnauthorized, doc: "Nobody is logged in (message; always so in open mode), or bad credentials (detail).",
+				schema: &huma.Schema{OneOf: []*huma.Schema{schemaOf[Message](a), {Ref: "#/components/schemas/Detail"}}},
+			},
 		},
 		serve: a.me,
 	})
@@ -186,11 +190,15 @@ func (a *API) managementRoutes() {
 	said := []answer{{status: http.StatusOK, doc: "It is done.", schema: schemaOf[Message](a), headers: []string{"Idempotency-Replayed"}}}
 	newPassword := bodySchema(a, "ChangePassword", a.users.passwords)
 	for _, r := range []route{
-		{id: "listManagedUsers", method: http.MethodGet, path: users, summary: "List users, inactive ones included", params: userParams(),
-			answers: []answer{{status: http.StatusOK, doc: "A page.", schema: listOf[User](a), headers: []string{"Link"}}}, serve: a.listManaged},
-		{id: "createUser", method: http.MethodPost, path: users, summary: "Make a user", body: bodySchema(a, "CreateUser", a.users.create.fields),
+		{
+			id: "listManagedUsers", method: http.MethodGet, path: users, summary: "List users, inactive ones included", params: userParams(),
+			answers: []answer{{status: http.StatusOK, doc: "A page.", schema: listOf[User](a), headers: []string{"Link"}}}, serve: a.listManaged,
+		},
+		{
+			id: "createUser", method: http.MethodPost, path: users, summary: "Make a user", body: bodySchema(a, "CreateUser", a.users.create.fields),
 			answers: []answer{{status: http.StatusCreated, doc: "The user.", schema: schemaOf[User](a), headers: []string{"Location", "Idempotency-Replayed"}}},
-			serve:   a.createManaged},
+			serve:   a.createManaged,
+		},
 		{id: "getManagedUser", method: http.MethodGet, path: one, summary: "Read one user", answers: user, serve: a.getManaged},
 		{id: "replaceUser", method: http.MethodPut, path: one, summary: "Change a user", body: bodySchema(a, "ReplaceUser", a.users.replace.fields), answers: changed, serve: a.replaceManaged},
 		{id: "updateUser", method: http.MethodPatch, path: one, summary: "Change some of a user", body: bodySchema(a, "UpdateUser", a.users.change.fields), answers: changed, serve: a.patchManaged},
@@ -214,20 +222,30 @@ func (a *API) serviceRoutes() {
 		return []answer{{status: http.StatusOK, doc: doc, schema: stringSchema(""), media: "text/html"}}
 	}
 	for _, r := range []route{
-		{id: "getRoot", method: http.MethodGet, path: base, summary: "Where things are",
-			answers: []answer{{status: http.StatusOK, doc: "Paths.", schema: schemaOf[root](a)}}, serve: a.root},
-		{id: "getHealth", method: http.MethodGet, path: base + "health/", summary: "What works",
+		{
+			id: "getRoot", method: http.MethodGet, path: base, summary: "Where things are",
+			answers: []answer{{status: http.StatusOK, doc: "Paths.", schema: schemaOf[root](a)}}, serve: a.root,
+		},
+		{
+			id: "getHealth", method: http.MethodGet, path: base + "health/", summary: "What works",
 			answers: []answer{
 				{status: http.StatusOK, doc: "Everything that is needed.", schema: schemaOf[health](a)},
 				{status: http.StatusServiceUnavailable, doc: "Something is down.", schema: schemaOf[health](a), headers: []string{"Retry-After"}},
-			}, serve: a.health},
-		{id: "getSchema", method: http.MethodGet, path: base + "schema/", summary: "This document", params: []*huma.Param{format},
+			}, serve: a.health,
+		},
+		{
+			id: "getSchema", method: http.MethodGet, path: base + "schema/", summary: "This document", params: []*huma.Param{format},
 			answers:  []answer{{status: http.StatusOK, doc: "OpenAPI 3.1 as JSON, or YAML with format=yaml.", schema: document, headers: []string{"ETag"}}},
-			refusals: []int{http.StatusNotFound}, serve: a.getSchema},
-		{id: "getDocs", method: http.MethodGet, path: base + "docs/", summary: "Swagger UI", answers: html("The page."),
-			serve: func(x *exchange) error { return x.page("docs.html") }},
-		{id: "getRedoc", method: http.MethodGet, path: base + "redoc/", summary: "ReDoc", answers: html("The page."),
-			serve: func(x *exchange) error { return x.page("redoc.html") }},
+			refusals: []int{http.StatusNotFound}, serve: a.getSchema,
+		},
+		{
+			id: "getDocs", method: http.MethodGet, path: base + "docs/", summary: "Swagger UI", answers: html("The page."),
+			serve: func(x *exchange) error { return x.page("docs.html") },
+		},
+		{
+			id: "getRedoc", method: http.MethodGet, path: base + "redoc/", summary: "ReDoc", answers: html("The page."),
+			serve: func(x *exchange) error { return x.page("redoc.html") },
+		},
 	} {
 		r.tag = tagService
 		a.add(r)

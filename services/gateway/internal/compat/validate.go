@@ -62,7 +62,7 @@ func limit[T any](f *field[T], rules *validate.FieldRules) {
 		if n == 0 {
 			return nil
 		}
-		limit := int(n) //nolint:gosec // a length that the .proto gives
+		limit := int(n)
 		return &limit
 	}
 	f.schema.MaxLength = most(rules.GetString().GetMaxLen())
