@@ -116,9 +116,9 @@ func (c *Client) List(ctx context.Context, rows int) error {
 	})
 }
 
-// Reschedule gives a meeting another time, which Google must be told. No two values of n below a million give the same one.
+// Reschedule gives a meeting another time, which Google must be told. No two values of n below ten million give the same one.
 func (c *Client) Reschedule(ctx context.Context, id int64, n int) error {
-	body := append(appendTimes([]byte{'{'}, start().Add(time.Duration(n%1_000_000+1)*time.Minute)), '}')
+	body := append(appendTimes([]byte{'{'}, start().Add(time.Duration(n%10_000_000+1)*time.Minute)), '}')
 	return c.do(ctx, http.MethodPatch, c.url(id), body, "", http.StatusOK, nil)
 }
 

@@ -105,6 +105,9 @@ type session struct {
 	api    *client.Client
 	db     *pgx.Conn
 	tag    string // makes this run's organizers new ones
+	made   int    // creates begun: no two organizers, guests or references are the same by accident
+	// pending and done are the rows of one create, see oneCreate.
+	pending, done limit.Snapshot
 }
 
 func newSession(ctx context.Context, o Options, r *report.Report, i *instance.Instance) (*session, error) {
@@ -139,7 +142,7 @@ func measure(ctx context.Context, o Options, r *report.Report, dir string) (err 
 	if r.Versions.Product, err = s.api.Version(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{s.reads(0), s.writes, s.reads(1)} {
+	for _, step := range []func(context.Context) error{s.reads(0), s.writes, s.reads(1), s.crowded} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -230,21 +233,8 @@ func (s *session) reads(n int) func(context.Context) error {
 
 // writes measures creates and changes, and between them the limits.
 func (s *session) writes(ctx context.Context) error {
-	numbers := 0 // creates so far: no two organizers, guests or references are the same by accident
-	creates := func(kind, domain string, plain bool) load.Op {
-		first := numbers
-		numbers += 1_000_000
-		return func(ctx context.Context, n int) error {
-			who := first + n
-			if kind == report.FewOrganizers {
-				who = n % organizers
-			}
-			_, err := s.api.Create(ctx, client.Meeting{Organizer: fmt.Sprintf("doctor%d-%s@%s", who, s.tag, domain), Plain: plain}, first+n)
-			return err
-		}
-	}
 	// Not measured: the first creates fill caches.
-	if warm := load.Run(ctx, 8, s.o.Each/4, creates(report.OneCall, "clinic.example", true)); warm.FirstError != nil {
+	if warm := load.Run(ctx, 8, s.o.Each/4, s.creates(report.OneCall)); warm.FirstError != nil {
 		return fmt.Errorf("warm up: %w", warm.FirstError)
 	}
 	if err := s.drain(ctx); err != nil {
@@ -253,19 +243,19 @@ func (s *session) writes(ctx context.Context) error {
 	if err := s.limits(ctx); err != nil {
 		return err
 	}
+	most := s.o.InFlight[len(s.o.InFlight)-1:]
 	for _, kind := range []struct {
-		name, domain string
-		plain        bool
-		callers      []int
+		name    string
+		callers []int
 	}{
-		{report.OneCall, "clinic.example", true, s.o.InFlight},
-		{report.ThreeCalls, "clinic.example", false, s.o.InFlight},
-		{report.FewOrganizers, "clinic.example", true, s.o.InFlight},
-		{report.Impersonated, impersonated, true, s.o.InFlight[len(s.o.InFlight)-1:]},
+		{report.OneCall, s.o.InFlight},
+		{report.ThreeCalls, s.o.InFlight},
+		{report.FewOrganizers, s.o.InFlight},
+		{report.Impersonated, most},
 	} {
 		for _, callers := range kind.callers {
-			op := creates(kind.name, kind.domain, kind.plain)
-			profile := s.o.ProfileFile != "" && kind.name == report.OneCall && callers == s.o.InFlight[len(s.o.InFlight)-1]
+			op := s.creates(kind.name)
+			profile := s.o.ProfileFile != "" && kind.name == report.OneCall && callers == most[0]
 			if err := s.profiled(ctx, profile, func() error { return s.operation(ctx, report.Create, kind.name, callers, op) }); err != nil {
 				return err
 			}
@@ -277,24 +267,72 @@ func (s *session) writes(ctx context.Context) error {
 	return s.patches(ctx)
 }
 
-func (s *session) patches(ctx context.Context) error {
-	// Those that Google has an event of, and no call but the event's to make.
-	ids, err := s.ids(ctx, "SELECT id FROM meetings WHERE external_reference LIKE 'appointment-%' AND google_sync = 'ok' AND NOT auto_record ORDER BY id")
+// creates is a create of this kind.
+func (s *session) creates(kind string) load.Op {
+	domain := "clinic.example"
+	if kind == report.Impersonated {
+		domain = impersonated
+	}
+	first := s.made
+	s.made += 1_000_000
+	return func(ctx context.Context, n int) error {
+		who := first + n
+		if kind == report.FewOrganizers {
+			who = n % organizers
+		}
+		m := client.Meeting{Organizer: fmt.Sprintf("doctor%d-%s@%s", who, s.tag, domain), Plain: kind != report.ThreeCalls}
+		_, err := s.api.Create(ctx, m, first+n)
+		return err
+	}
+}
+
+// crowded measures writes again when the tables are full: a statement whose cost grows with them shows here.
+func (s *session) crowded(ctx context.Context) error {
+	if len(s.o.Rows) < 2 {
+		return nil
+	}
+	setting := report.TableOf(s.o.Rows[1])
+	for _, callers := range s.o.InFlight {
+		if err := s.operation(ctx, report.Create, report.OneCall+", "+setting, callers, s.creates(report.OneCall)); err != nil {
+			return err
+		}
+	}
+	ids, err := s.planned(ctx)
 	if err != nil {
 		return err
 	}
-	if len(ids) == 0 {
-		return errors.New("no meeting was created: nothing to change")
+	return s.reschedule(ctx, setting, ids)
+}
+
+// planned are meetings that Google has an event of, and no other call to make.
+func (s *session) planned(ctx context.Context) ([]int64, error) {
+	ids, err := s.ids(ctx, "SELECT id FROM meetings WHERE external_reference LIKE 'appointment-%' AND google_sync = 'ok' AND NOT auto_record ORDER BY id")
+	if err == nil && len(ids) == 0 {
+		err = errors.New("no meeting was created: nothing to change")
 	}
-	rounds := 0
+	return ids, err
+}
+
+func (s *session) reschedule(ctx context.Context, setting string, ids []int64) error {
 	for _, callers := range s.o.InFlight {
-		first := rounds
-		rounds += 100_000 // each meeting gets a time that it has not had
-		if err := s.operation(ctx, report.PatchTime, "", callers, func(ctx context.Context, n int) error {
+		first := s.made
+		s.made += 100_000 // each meeting gets a time that it has not had
+		if err := s.operation(ctx, report.PatchTime, setting, callers, func(ctx context.Context, n int) error {
 			return s.api.Reschedule(ctx, ids[n%len(ids)], first+n/len(ids)*101+n%97)
 		}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (s *session) patches(ctx context.Context) error {
+	ids, err := s.planned(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.reschedule(ctx, "", ids); err != nil {
+		return err
 	}
 	statuses := []string{"CREATED", "SCHEDULED", "FINISHED"}
 	turns := make([]atomic.Int32, len(ids)) // every change is one
@@ -399,11 +437,13 @@ func (s *session) limits(ctx context.Context) error {
 		return nil
 	}
 	l := &s.report.Limits
-	pending, done, err := s.oneCreate(ctx)
-	if err != nil {
-		return fmt.Errorf("take the rows of a create: %w", err)
+	if s.done == nil {
+		var err error
+		if s.pending, s.done, err = s.oneCreate(ctx); err != nil {
+			return fmt.Errorf("take the rows of a create: %w", err)
+		}
 	}
-	pg, err := limit.NewPostgres(ctx, s.Postgres, pending, done)
+	pg, err := limit.NewPostgres(ctx, s.Postgres, s.pending, s.done)
 	if err != nil {
 		return err
 	}
@@ -449,7 +489,7 @@ func (s *session) limits(ctx context.Context) error {
 // oneCreate makes a meeting and reads its rows when it is committed, while Google is kept from answering, and again when all
 // is done.
 func (s *session) oneCreate(ctx context.Context) (pending, done limit.Snapshot, err error) {
-	if err := s.api.SlowGoogle(ctx, 2*time.Second); err != nil {
+	if err := s.api.SlowGoogle(ctx, time.Second); err != nil {
 		return nil, nil, err
 	}
 	who := strings.ToLower(rand.Text()[:12])

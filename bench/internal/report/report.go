@@ -235,7 +235,7 @@ func (r *Report) WriteInto(file string) error {
 	}
 	out := string(before) + begin + "\n\n" + r.Markdown() + "\n" + end + string(after)
 	partial := file + ".partial"
-	if err := os.WriteFile(partial, []byte(out), info.Mode()); err != nil {
+	if err := os.WriteFile(partial, []byte(out), info.Mode()); err != nil { //nolint:gosec // the page that the caller named
 		return fmt.Errorf("write the tables: %w", err)
 	}
 	if err := os.Rename(partial, file); err != nil {
@@ -355,15 +355,20 @@ func unit(u string) string {
 	return " " + u
 }
 
-// number has three digits or more that count.
+// number keeps three digits that count, and all before the point.
 func number(f float64) string {
+	digits := 2
 	switch {
 	case f >= 100:
-		return strconv.FormatFloat(f, 'f', 0, 64)
+		digits = 0
 	case f >= 10:
-		return strconv.FormatFloat(f, 'f', 1, 64)
+		digits = 1
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(strconv.FormatFloat(f, 'f', 2, 64), "0"), ".0")
+	text := strconv.FormatFloat(f, 'f', digits, 64)
+	if digits > 0 {
+		text = strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	}
+	return text
 }
 
 // writeTable writes a Markdown table that also reads well as text; align has l or r for each column.
