@@ -17,8 +17,12 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 )
 
-// ReasonUnreachable is the reason when nobody answers a query or a command in time.
-const ReasonUnreachable = "MEETINGS_UNREACHABLE"
+// ReasonUnreachable is the reason when nobody answers a command, or a query to meetings, in time;
+// ReasonSchedulerUnreachable when it is a query to the scheduler.
+const (
+	ReasonUnreachable          = "MEETINGS_UNREACHABLE"
+	ReasonSchedulerUnreachable = "SCHEDULER_UNREACHABLE"
+)
 
 // Ask sends a query and waits for its answer until ctx ends. Nobody there, NATS away or no answer in time is
 // [fault.Unavailable]; other faults are the answerer's.
@@ -29,14 +33,14 @@ func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[R
 		return none, fmt.Errorf("encode query %s: %w", q.Method(), err)
 	}
 	if !b.conn.IsConnected() { // a request would wait in the reconnect buffer for the whole of ctx
-		return none, unreachable(nats.ErrDisconnected)
+		return none, unanswered(q.Service(), nats.ErrDisconnected)
 	}
 	msg, err := b.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: string(q), Data: body})
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return none, ctx.Err()
 		}
-		return none, unreachable(err)
+		return none, unanswered(q.Service(), err)
 	}
 	if msg.Header.Get(micro.ErrorCodeHeader) != "" {
 		var f meetv1.Fault
@@ -50,6 +54,14 @@ func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[R
 		return none, fmt.Errorf("decode the answer of query %s: %w", q.Method(), err)
 	}
 	return resp, nil
+}
+
+// unanswered is that of the service which a query is for.
+func unanswered(service string, cause error) *fault.Fault {
+	if service == subject.ServiceScheduler {
+		return fault.New(fault.Unavailable, ReasonSchedulerUnreachable, "the scheduler cannot be reached; try again").WithCause(cause)
+	}
+	return unreachable(cause)
 }
 
 func unreachable(cause error) *fault.Fault {
@@ -67,10 +79,11 @@ type Queries struct {
 	cancel  context.CancelFunc
 }
 
-// ServeQueries registers the service; version is the build's, as NATS shows it. Queries waiting beyond limit wait in NATS.
-func ServeQueries(b *Bus, version string, limit int, log *slog.Logger) (*Queries, error) {
+// ServeQueries registers the service, one of subject.Service…; version is the build's, as NATS shows it. Queries waiting beyond
+// limit wait in NATS.
+func ServeQueries(b *Bus, name, version string, limit int, log *slog.Logger) (*Queries, error) {
 	service, err := micro.AddService(b.conn, micro.Config{
-		Name: subject.QueryService, Version: version, Description: "reads of meetings, users and the event log",
+		Name: name, Version: version, Description: "queries to " + name,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("register the query service: %w", err)

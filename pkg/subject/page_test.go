@@ -31,9 +31,12 @@ type entry struct {
 func (c Command[Req, Resp]) entry() entry {
 	return entry{string(c), descriptor[Req](), descriptor[Resp]()}
 }
-func (q Query[Req, Resp]) entry() entry { return entry{string(q), descriptor[Req](), descriptor[Resp]()} }
-func (e Event[Body]) entry() entry      { return entry{subject: string(e), body: descriptor[Body]()} }
-func (j Job[Body]) entry() entry        { return entry{subject: string(j), body: descriptor[Body]()} }
+
+func (q Query[Req, Resp]) entry() entry {
+	return entry{string(q), descriptor[Req](), descriptor[Resp]()}
+}
+func (e Event[Body]) entry() entry { return entry{subject: string(e), body: descriptor[Body]()} }
+func (j Job[Body]) entry() entry   { return entry{subject: string(j), body: descriptor[Body]()} }
 
 // descriptor is that of a message type, which its nil pointer knows.
 func descriptor[M proto.Message]() protoreflect.MessageDescriptor {
@@ -52,7 +55,7 @@ func queries() []entry {
 	return []entry{
 		GetMeeting.entry(), LookupMeeting.entry(), ListMeetings.entry(), ListParticipants.entry(), GetParticipant.entry(),
 		ListRecordings.entry(), GetRecording.entry(), ListEvents.entry(), GetOperation.entry(), GetUser.entry(),
-		ListUsers.entry(), GetUserStats.entry(), VerifyPassword.entry(), CheckHealth.entry(), GetMeetingWish.entry(),
+		ListUsers.entry(), GetUserStats.entry(), VerifyPassword.entry(), CheckHealth.entry(), GetMeetingWish.entry(), Diagnose.entry(),
 	}
 }
 
@@ -123,7 +126,7 @@ func TestThePageOfSubjectsIsCurrent(t *testing.T) {
 	}
 
 	write("\n## Queries\n")
-	write("Reads, by NATS micro service `%s`, side by side and shared by all its instances.\n", QueryService)
+	write("Reads, by the NATS micro services `%s` and `%s` (the third token), side by side and shared by all their instances.\n", ServiceMeetings, ServiceScheduler)
 	write("| subject | body | answer |\n| --- | --- | --- |")
 	for _, e := range queries() {
 		write("| `%s` | `%s` | `%s` |", e.subject, e.body.Name(), e.reply.Name())
@@ -203,9 +206,8 @@ func link(m protoreflect.MessageDescriptor) string {
 // typeOf is a field's type as its JSON shows it.
 func typeOf(f protoreflect.FieldDescriptor) string {
 	name := f.Kind().String()
-	switch f.Kind() {
-	case protoreflect.MessageKind:
-		name = string(f.Message().Name())
+	switch { // the other kinds are called what their JSON is
+	case f.Message() != nil:
 		switch f.Message().FullName() {
 		case "google.protobuf.Timestamp":
 			name = "time (RFC 3339)"
@@ -214,7 +216,7 @@ func typeOf(f protoreflect.FieldDescriptor) string {
 		default:
 			name = link(f.Message())
 		}
-	case protoreflect.EnumKind:
+	case f.Enum() != nil:
 		var values []string
 		for i := range f.Enum().Values().Len() {
 			if v := f.Enum().Values().Get(i); v.Number() != 0 {
@@ -222,9 +224,9 @@ func typeOf(f protoreflect.FieldDescriptor) string {
 			}
 		}
 		name = strings.Join(values, ", ")
-	case protoreflect.Int64Kind:
+	case f.Kind() == protoreflect.Int64Kind:
 		name = "integer in a string"
-	case protoreflect.Int32Kind:
+	case f.Kind() == protoreflect.Int32Kind:
 		name = "integer"
 	}
 	if f.IsList() {

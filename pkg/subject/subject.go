@@ -33,7 +33,7 @@ const (
 	UpdateUser       Command[*meetv1.UpdateUserRequest, *meetv1.UserResponse]                   = "meet.cmd.user.update"
 )
 
-// The queries; the last token is the method's name.
+// The queries; the last two tokens are who answers and the method's name.
 const (
 	GetMeeting       Query[*meetv1.GetMeetingRequest, *meetv1.Meeting]                        = "meet.query.meetings.GetMeeting"
 	LookupMeeting    Query[*meetv1.LookupMeetingRequest, *meetv1.Meeting]                     = "meet.query.meetings.LookupMeeting"
@@ -50,6 +50,7 @@ const (
 	VerifyPassword   Query[*meetv1.VerifyPasswordRequest, *meetv1.VerifyPasswordResponse]     = "meet.query.meetings.VerifyPassword"
 	CheckHealth      Query[*meetv1.CheckHealthRequest, *meetv1.CheckHealthResponse]           = "meet.query.meetings.CheckHealth"
 	GetMeetingWish   Query[*meetv1.GetMeetingWishRequest, *meetv1.GetMeetingWishResponse]     = "meet.query.meetings.GetMeetingWish"
+	Diagnose         Query[*meetv1.DiagnoseRequest, *meetv1.DiagnoseResponse]                 = "meet.query.scheduler.Diagnose"
 )
 
 // The events.
@@ -74,9 +75,9 @@ const (
 
 // Core NATS subjects.
 const (
-	// QueryService is the name of the NATS micro service that answers queries; QueryPrefix is the prefix of its endpoints.
-	QueryService = "meetings"
-	QueryPrefix  = "meet.query.meetings."
+	// ServiceMeetings and ServiceScheduler are the NATS micro services that answer queries; a query's subject names its own.
+	ServiceMeetings  = "meetings"
+	ServiceScheduler = "scheduler"
 	// RelayWake is published after a commit, so that the active relay need not poll.
 	RelayWake = "meet.wake.relay"
 	// DonePrefix plus an operation's id wakes whoever waits for it.
@@ -94,6 +95,9 @@ func OfEvent(ceType string) string { return eventPrefix + ceType }
 
 // Method is the last token of a query's subject.
 func (q Query[Req, Resp]) Method() string { return string(q)[strings.LastIndexByte(string(q), '.')+1:] }
+
+// Service is the NATS micro service that answers the query: the token before the method.
+func (q Query[Req, Resp]) Service() string { return strings.Split(string(q), ".")[2] }
 
 // OfJob is the subject of a job row's class and kind.
 func OfJob(class, kind string) string { return "meet.job." + class + "." + kind }

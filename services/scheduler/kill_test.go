@@ -68,7 +68,7 @@ func newSystem(t *testing.T) *system {
 	if err := s.bus.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	queries, err := bus.ServeQueries(s.bus, "1.0.0", 4, log)
+	queries, err := bus.ServeQueries(s.bus, subject.ServiceMeetings, "1.0.0", 4, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func New(tb testing.TB) *Meetings {
 	tb.Helper()
 	m := &Meetings{tb: tb, Server: natstest.New(tb), stored: make(map[string]stored)}
 	m.Bus, m.own = connect(tb, m.Server, "gateway"), connect(tb, m.Server, "meetings")
-	queries, err := bus.ServeQueries(m.own, "0.0.0", 16, quiet(tb))
+	queries, err := bus.ServeQueries(m.own, subject.ServiceMeetings, "0.0.0", 16, quiet(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func NewQueries(reads app.Reads, metrics *Metrics) *Queries {
 
 // Serve answers until the returned service is stopped.
 func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Queries, error) {
-	s, err := bus.ServeQueries(b, version, sideBySide, log)
+	s, err := bus.ServeQueries(b, subject.ServiceMeetings, version, sideBySide, log)
 	if err != nil {
 		return nil, err
 	}

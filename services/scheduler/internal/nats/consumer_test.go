@@ -114,7 +114,7 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(func() { _ = acks.Unsubscribe() }) // fails only once the connection is closed
 
-	queries, err := bus.ServeQueries(r.bus, "1.0.0", 8, r.log)
+	queries, err := bus.ServeQueries(r.bus, subject.ServiceMeetings, "1.0.0", 8, r.log)
 	if err != nil {
 		t.Fatal(err)
 	}
