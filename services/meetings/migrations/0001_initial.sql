@@ -164,8 +164,8 @@ CREATE TABLE jobs (
     ended_at        timestamptz
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX jobs_google_meeting ON jobs (meeting_id) WHERE class = 'google';
-CREATE INDEX jobs_due ON jobs (due_at) WHERE state = 'due';
-CREATE INDEX jobs_out ON jobs (dispatched_at) WHERE state = 'out';
+CREATE INDEX jobs_due ON jobs (class, due_at) WHERE state = 'due';
+CREATE INDEX jobs_out ON jobs (class, dispatched_at) WHERE state = 'out';
 CREATE INDEX jobs_ended ON jobs (ended_at) WHERE state IN ('done', 'failed');
 CREATE INDEX jobs_failed ON jobs (class) WHERE state = 'failed';
 

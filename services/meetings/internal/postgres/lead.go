@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,8 +37,9 @@ func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database settings: %w", err)
 	}
+	maps.Copy(c.RuntimeParams, hotSettings())
 	for name, v := range map[string]string{
-		"application_name": "meetings relay", "TimeZone": "UTC", "jit": "off", "plan_cache_mode": "force_custom_plan",
+		"application_name": "meetings relay", "TimeZone": "UTC",
 		// A leader whose machine is gone must not hold the lock for hours.
 		"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2", "statement_timeout": "30s",
 	} {

@@ -36,7 +36,10 @@ func TestAReadWithoutADatabaseMayBeRepeated(t *testing.T) {
 	for name, read := range map[string]func() error{
 		"a pipeline": func() error { _, err := s.MeetingDetail(t.Context(), meeting.Ref{ID: 1}); return err },
 		"a row":      func() error { _, err := s.User(t.Context(), 1, true); return err },
-		"rows":       func() error { _, err := s.ListMeetings(t.Context(), app.MeetingFilter{Page: app.Page{Limit: 1}}); return err },
+		"rows": func() error {
+			_, err := s.ListMeetings(t.Context(), app.MeetingFilter{Page: app.Page{Limit: 1}})
+			return err
+		},
 	} {
 		if err := read(); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("%s: %v", name, err)

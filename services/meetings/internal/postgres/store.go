@@ -92,7 +92,7 @@ func (s *Store) Start(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.pool, err = s.open(ctx, map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}); err != nil {
+	if s.pool, err = s.open(ctx, hotSettings()); err != nil {
 		return err
 	}
 	if s.lists, err = s.open(ctx, map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}); err != nil {
@@ -101,6 +101,11 @@ func (s *Store) Start(ctx context.Context) error {
 	}
 	s.opened.Store(true)
 	return nil
+}
+
+// hotSettings forbid the plans that look best while a table is small.
+func hotSettings() map[string]string {
+	return map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 }
 
 func (s *Store) wait(ctx context.Context) error {

@@ -20,5 +20,5 @@ WHERE c.id = @id AND c.kind = ANY (@kinds::text[]);
 DELETE FROM commands WHERE id IN (
     SELECT c.id FROM commands c
     WHERE c.ended_at < @before::timestamptz
-      AND NOT EXISTS (SELECT FROM jobs j WHERE j.class = 'google' AND j.meeting_id = c.meeting_id AND j.operation = c.id)
+      AND (SELECT j.operation FROM jobs j WHERE j.class = 'google' AND j.meeting_id = c.meeting_id) IS DISTINCT FROM c.id
     ORDER BY c.ended_at LIMIT 5000);

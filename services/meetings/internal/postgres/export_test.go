@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/postgres/db"
+)
+
+// HotSettings are the hot pool's.
+func HotSettings() map[string]string { return hotSettings() }
+
+// Statement is one with its arguments.
+type Statement struct {
+	SQL  string
+	Args []any
+}
+
+// HotStatements are those that run for every command, read and round of the relay.
+func HotStatements(now time.Time, uid string) map[string]Statement {
+	out := map[string]Statement{}
+	capture := func(name string, run func(q *db.Queries)) {
+		batch := new(pgx.Batch)
+		run(db.New(queue{batch}))
+		out[name] = Statement{SQL: batch.QueuedQueries[0].SQL, Args: batch.QueuedQueries[0].Arguments}
+	}
+	ctx, id := context.Background(), uuid.MustParse(uid)
+	ids, uids := []int64{7, 11}, []uuid.UUID{id}
+	capture("known commands", func(q *db.Queries) { _, _ = q.KnownCommands(ctx, uids) })
+	capture("organizers", func(q *db.Queries) {
+		_, _ = q.OrganizersByEmail(ctx, []string{"fill7@clinic.example", "new@clinic.example"})
+	})
+	capture("taken usernames", func(q *db.Queries) { _, _ = q.TakenUsernames(ctx, []string{"fill7", "new"}) })
+	capture("new user ids", func(q *db.Queries) { _, _ = q.NextUserIDs(ctx, []string{"new@clinic.example"}) })
+	capture("lock meetings", func(q *db.Queries) { _, _ = q.LockMeetings(ctx, db.LockMeetingsParams{Ids: ids, Uids: uids}) })
+	capture("lock google jobs", func(q *db.Queries) { _, _ = q.LockGoogleJobs(ctx, db.LockGoogleJobsParams{Ids: ids, Uids: uids}) })
+	capture("guests", func(q *db.Queries) { _, _ = q.GuestsOf(ctx, db.GuestsOfParams{Ids: ids, Uids: uids}) })
+	capture("lock users", func(q *db.Queries) {
+		_, _ = q.LockUsers(ctx, db.LockUsersParams{Ids: ids, LockEmails: []string{"fill9@clinic.example"}})
+	})
+	capture("count pressing", func(q *db.Queries) {
+		_, _ = q.CountPressing(ctx, db.CountPressingParams{Bound: app.DispatchLimit, Now: now})
+	})
+	capture("meeting", func(q *db.Queries) { _, _ = q.GetMeeting(ctx, 7) })
+	capture("meeting by uid", func(q *db.Queries) { _, _ = q.MeetingIDByUID(ctx, id) })
+	capture("meeting by reference", func(q *db.Queries) { _, _ = q.MeetingIDByReference(ctx, "ref7") })
+	capture("meeting by event", func(q *db.Queries) { _, _ = q.MeetingIDByEvent(ctx, "ev7") })
+	capture("meeting by code", func(q *db.Queries) { _, _ = q.MeetingIDByCode(ctx, "code-7") })
+	capture("participants", func(q *db.Queries) { _, _ = q.ParticipantsOf(ctx, 7) })
+	capture("longest recording", func(q *db.Queries) { _, _ = q.LongestRecording(ctx, 7) })
+	capture("wishes", func(q *db.Queries) { _, _ = q.WishesOf(ctx, ids) })
+	capture("operation", func(q *db.Queries) { _, _ = q.GetOperation(ctx, db.GetOperationParams{ID: id, Kinds: operations}) })
+	capture("user", func(q *db.Queries) { _, _ = q.GetUser(ctx, db.GetUserParams{ID: 7}) })
+	capture("number events", func(q *db.Queries) { _, _ = q.NumberEvents(ctx, 500) })
+	capture("next due", func(q *db.Queries) { _, _ = q.NextDue(ctx) })
+	capture("count out", func(q *db.Queries) { _, _ = q.CountOut(ctx, app.DispatchLimit) })
+	capture("send due", func(q *db.Queries) { _, _ = q.SendDueJobs(ctx, db.SendDueJobsParams{Now: now, RowLimit: 256}) })
+	capture("out since", func(q *db.Queries) { _, _ = q.OutSince(ctx, now) })
+	capture("send again", func(q *db.Queries) {
+		_ = q.SendAgain(ctx, db.SendAgainParams{Now: now, Ids: uids, Dispatches: []int64{1}})
+	})
+	capture("delete guests", func(q *db.Queries) {
+		_ = q.DeleteGuests(ctx, db.DeleteGuestsParams{MeetingIds: ids, Emails: []string{"guest7@mail.example", "x@mail.example"}})
+	})
+	capture("uninvite organizers", func(q *db.Queries) {
+		_ = q.UninviteOrganizers(ctx, db.UninviteOrganizersParams{MeetingIds: ids, Emails: []string{"fill7@clinic.example", "x@mail.example"}})
+	})
+	capture("old commands", func(q *db.Queries) { _, _ = q.DeleteOldCommands(ctx, now.Add(-4900*time.Minute)) })
+	capture("old jobs", func(q *db.Queries) { _, _ = q.DeleteDoneJobs(ctx, now.Add(-4900*time.Minute)) })
+	for _, part := range []struct {
+		name string
+		save func(context.Context, *db.Queries, *app.Unit) error
+	}{{"update meetings", saveDirtyMeetings}, {"update jobs", saveJobs}} {
+		u := app.NewUnit(now)
+		u.Touch(&meeting.Meeting{
+			ID: 7, Status: meeting.Created, Provisioning: meeting.Ready, GoogleSync: meeting.SyncOK, Recording: meeting.NotExpected,
+			Job: meeting.Job{ID: uid, State: meeting.JobDone},
+		})
+		capture(part.name, func(q *db.Queries) { _ = part.save(ctx, q, u) })
+	}
+	return out
+}
