@@ -70,7 +70,7 @@ func TestTheDocumentedCommandsRun(t *testing.T) {
 					continue
 				}
 				ran++
-				command := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c", here.Replace(block[2])) //nolint:gosec // of this repository
+				command := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c", here.Replace(block[2]))
 				output, err := command.CombinedOutput()
 				if err != nil {
 					t.Fatalf("%v\n%s%s", err, block[2], output)
