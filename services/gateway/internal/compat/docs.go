@@ -12,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	swaggerFiles "github.com/swaggo/files/v2"
@@ -20,11 +21,14 @@ import (
 //go:embed assets/docs assets/redoc
 var assets embed.FS
 
-// document is the OpenAPI document in both notations.
+// document is content that does not change while the program runs.
 type document struct {
-	json, yaml         []byte
-	jsonETag, yamlETag string
+	content []byte
+	etag    string
 }
+
+// schema is the OpenAPI document in both notations.
+type schema struct{ json, yaml document }
 
 // apiVersion is that of this surface, not of the program: it rises when clients have to know.
 const apiVersion = "1.0.0"
@@ -126,14 +130,15 @@ func (a *API) finishSchema() error {
 			s.AdditionalProperties = nil
 		}
 	}
-	var err error
-	if a.schema.json, err = json.Marshal(a.api.OpenAPI()); err != nil {
+	asJSON, err := json.Marshal(a.api.OpenAPI())
+	if err != nil {
 		return fmt.Errorf("render the OpenAPI document: %w", err)
 	}
-	if a.schema.yaml, err = a.api.OpenAPI().YAML(); err != nil {
+	asYAML, err := a.api.OpenAPI().YAML()
+	if err != nil {
 		return fmt.Errorf("render the OpenAPI document as YAML: %w", err)
 	}
-	a.schema.jsonETag, a.schema.yamlETag = etagOf(a.schema.json), etagOf(a.schema.yaml)
+	a.schema = schema{json: document{asJSON, etagOf(asJSON)}, yaml: document{asYAML, etagOf(asYAML)}}
 	return nil
 }
 
@@ -143,30 +148,30 @@ func etagOf(content []byte) string {
 }
 
 func (a *API) getSchema(x *exchange) error {
-	content, etag, media := a.schema.json, a.schema.jsonETag, "application/json"
+	content, media := a.schema.json, "application/json"
 	switch f := x.r.URL.Query().Get("format"); f {
 	case "", "json":
 	case "yaml":
-		content, etag, media = a.schema.yaml, a.schema.yamlETag, "application/yaml"
+		content, media = a.schema.yaml, "application/yaml"
 	default:
 		return refuse(http.StatusNotFound, notFound)
 	}
-	x.static(content, etag, media)
+	x.static(content, media)
 	return nil
 }
 
-// static answers with content that does not change while the program runs.
-func (x *exchange) static(content []byte, etag, media string) {
+// static answers with a document, or that the caller has it already.
+func (x *exchange) static(d document, media string) {
 	header := x.w.Header()
-	header.Set("ETag", etag)
+	header.Set("ETag", d.etag)
 	header.Set("Cache-Control", "no-cache")
-	if x.notModified(etag) {
+	if x.notModified(d.etag) {
 		x.w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	header.Set("Content-Type", media)
 	header.Set("X-Content-Type-Options", "nosniff")
-	x.bytes(http.StatusOK, content)
+	x.bytes(http.StatusOK, d.content)
 }
 
 func (x *exchange) bytes(status int, content []byte) {
@@ -198,20 +203,28 @@ var documentationAssets = []asset{
 // sourceMap is the line of a library's file that would make a browser's tools ask for a file that is not served.
 var sourceMap = regexp.MustCompile(`(?m)^/[/*]# sourceMappingURL=.*$`)
 
-func (a *API) serveAssets() error {
+// serveAssets routes the files. Each is read when it is first asked for: most programs are never asked.
+func (a *API) serveAssets() {
 	for _, file := range documentationAssets {
-		content, err := fs.ReadFile(file.files, file.name)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", file.name, err)
-		}
-		content = sourceMap.ReplaceAll(content, nil)
-		etag, media := etagOf(content), mime.TypeByExtension(path.Ext(file.name))
-		serve := func(w http.ResponseWriter, r *http.Request) {
-			(&exchange{api: a, w: w, r: r}).static(content, etag, media)
-		}
-		a.page(base+file.path, "File of the documentation pages.", serve)
+		media := mime.TypeByExtension(path.Ext(file.name))
+		read := sync.OnceValues(func() (document, error) {
+			content, err := fs.ReadFile(file.files, file.name)
+			if err != nil {
+				return document{}, fmt.Errorf("read %s: %w", file.name, err)
+			}
+			content = sourceMap.ReplaceAll(content, nil)
+			return document{content, etagOf(content)}, nil
+		})
+		a.page(base+file.path, "File of the documentation pages.", func(w http.ResponseWriter, r *http.Request) {
+			x := &exchange{api: a, w: w, r: r}
+			content, err := read()
+			if err != nil {
+				x.refuse(err)
+				return
+			}
+			x.static(content, media)
+		})
 	}
-	return nil
 }
 
 // page routes what is for people and not in the schema.

@@ -355,16 +355,16 @@ func TestABodyThatBreaksOffIsRefused(t *testing.T) {
 
 func TestAPathWithoutItsSlashIsSentToTheOneWithIt(t *testing.T) {
 	s := newREST(t)
-	for from, to := range map[string]string{
-		"/api/v1/meetings":                        "/api/v1/meetings/",
-		"/api/v1/meetings/12?x=%2F&y":             "/api/v1/meetings/12/?x=%2F&y",
-		"/api/v1":                                 "/api/v1/",
-		"/api/v1/user-management/change-password": "/api/v1/user-management/change-password/",
-		"/admin":                 "/admin/",
-		"/api/v1/meetings/a%20b": "/api/v1/meetings/a%20b/",
+	for _, c := range [][2]string{
+		{"/api/v1/meetings", "/api/v1/meetings/"},
+		{"/api/v1/meetings/12?x=%2F&y", "/api/v1/meetings/12/?x=%2F&y"},
+		{"/api/v1", "/api/v1/"},
+		{"/api/v1/user-management/change-password", "/api/v1/user-management/change-password/"},
+		{"/admin", "/admin/"},
+		{"/api/v1/meetings/a%20b", "/api/v1/meetings/a%20b/"},
 	} {
 		for _, method := range []string{"GET", "POST", "PATCH", "HEAD", "OPTIONS"} {
-			s.do(method, from, "").is(308, "").has("Location", to)
+			s.do(method, c[0], "").is(308, "").has("Location", c[1])
 		}
 	}
 	s.do("GET", "/api/v1/webhooks", "").is(404, `{"detail":"No encontrado."}`)

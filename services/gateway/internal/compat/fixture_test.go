@@ -54,7 +54,7 @@ func newRESTWith(tb testing.TB, config backend.Config) *rest {
 	tb.Helper()
 	meetings := backendtest.New(tb)
 	api := newAPI(tb, backend.New(config, meetings.Bus))
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(api.schema.json))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(api.schema.json.content))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -18,13 +18,13 @@ const (
 )
 
 // routes is every path of this surface on one page.
-func (a *API) routes() error {
+func (a *API) routes() {
 	a.meetingRoutes()
 	a.peopleRoutes()
 	a.managementRoutes()
 	a.serviceRoutes()
 	a.page("/admin/", "Where things are.", a.adminPage)
-	return a.serveAssets()
+	a.serveAssets()
 }
 
 func (a *API) meetingRoutes() {

@@ -117,7 +117,7 @@ func TestTheSchemaIsTheCommittedOne(t *testing.T) {
 
 func TestEveryReferenceOfTheSchemaLeadsSomewhere(t *testing.T) {
 	s := newREST(t)
-	for _, ref := range regexp.MustCompile(`"#/components/([a-z]+)/([A-Za-z]+)"`).FindAllStringSubmatch(string(s.api.schema.json), -1) {
+	for _, ref := range regexp.MustCompile(`"#/components/([a-z]+)/([A-Za-z]+)"`).FindAllStringSubmatch(string(s.api.schema.json.content), -1) {
 		components := s.api.api.OpenAPI().Components
 		if ref[1] == "schemas" && components.Schemas.Map()[ref[2]] == nil || ref[1] == "responses" && components.Responses[ref[2]] == nil {
 			t.Errorf("%s is not there", ref[0])
