@@ -54,6 +54,33 @@ func calendarRoutes() []*route {
 			},
 		},
 		{
+			id: "calendar.events.update", method: http.MethodPut, pattern: eventPattern, scopes: writers,
+			rpc: "calendar.v3.Events.Update", handle: (*Server).updateEvent,
+			params: []string{"conferenceDataVersion", "sendUpdates", "sendNotifications", "maxAttendees"},
+		},
+		{
+			id: "calendar.events.instances", method: http.MethodGet, pattern: eventPattern + "/instances", scopes: readers,
+			rpc: "calendar.v3.Events.Instances", handle: (*Server).listInstances,
+			params: []string{"maxResults", "originalStart", "pageToken", "showDeleted", "timeMax", "timeMin"},
+		},
+		{
+			id: "calendar.events.watch", method: http.MethodPost, pattern: eventsPattern + "/watch", scopes: readers,
+			rpc: "calendar.v3.Events.Watch", handle: (*Server).watchEvents,
+		},
+		{
+			id: "calendar.channels.stop", method: http.MethodPost, pattern: "/calendar/v3/channels/stop",
+			rpc: "calendar.v3.Channels.Stop", handle: (*Server).stopChannel,
+			scopes: calendarScopes("calendar", "calendar.acls", "calendar.acls.readonly", "calendar.app.created", "calendar.calendarlist",
+				"calendar.calendarlist.readonly", "calendar.events", "calendar.events.freebusy", "calendar.events.owned",
+				"calendar.events.owned.readonly", "calendar.events.public.readonly", "calendar.events.readonly", "calendar.readonly",
+				"calendar.settings", "calendar.settings.readonly"),
+		},
+		{
+			id: "calendar.freebusy.query", method: http.MethodPost, pattern: "/calendar/v3/freeBusy",
+			rpc: "calendar.v3.FreeBusy.Query", handle: (*Server).freeBusy,
+			scopes: calendarScopes("calendar", "calendar.events.freebusy", "calendar.freebusy", "calendar.readonly"),
+		},
+		{
 			id: "calendar.calendars.get", method: http.MethodGet, pattern: "/calendar/v3/calendars/{calendarId}",
 			scopes: calendarScopes("calendar", "calendar.app.created", "calendar.calendars", "calendar.calendars.readonly", "calendar.readonly"),
 			rpc:    "calendar.v3.Calendars.Get", handle: (*Server).getCalendar,
@@ -349,7 +376,7 @@ func (s *Server) save(calendarID string, ev *Event, e *event, sp *space, now tim
 	st := s.store
 	e.id, e.rev = ev.ID, st.nextRev(now)
 	e.updated = now.UnixMilli()
-	e.cancelled = ev.Status == statusCancelled
+	e.cancelled, e.of = ev.Status == statusCancelled, ev.RecurringEventID
 	ev.Etag = `"` + strconv.FormatInt(e.rev, 10) + `"`
 	ev.Updated = now.Format(timestampResolution)
 	e.raw = mustJSON(ev)
@@ -367,6 +394,7 @@ func (s *Server) save(calendarID string, ev *Event, e *event, sp *space, now tim
 		st.keepSpace(sp)
 	}
 	st.keepEvent(calendarID, e)
+	s.changedCalendar(calendarID, now)
 	return nil
 }
 
@@ -426,7 +454,7 @@ func (s *Server) ripenAll(now time.Time, calendarIDs ...string) error {
 	st := s.store
 	st.mu.RLock()
 	for _, id := range calendarIDs {
-		if cal := st.calendars[id]; cal != nil {
+		if cal := st.calendars[id]; cal != nil && cal.waiting > 0 {
 			for i, e := range cal.order {
 				if e.ripe(now) {
 					found = append(found, place{id, i})
@@ -461,7 +489,7 @@ func (s *Server) getEvent(c *call) (answer, error) {
 	st := s.store
 	id := c.r.PathValue("eventId")
 	st.mu.RLock()
-	e := st.event(calendarID, id)
+	e := s.lookup(calendarID, id)
 	waiting := e != nil && e.ripe(now)
 	st.mu.RUnlock()
 	if waiting {
@@ -486,7 +514,7 @@ func (s *Server) getEvent(c *call) (answer, error) {
 // stored finds the event that a call wants to change, settled, and holds it to If-Match. The caller
 // holds the store's lock.
 func (s *Server) stored(c *call, calendarID string, now time.Time) (*event, error) {
-	e := s.store.event(calendarID, c.r.PathValue("eventId"))
+	e := s.lookup(calendarID, c.r.PathValue("eventId"))
 	if e == nil {
 		return nil, notFound()
 	}
@@ -512,6 +540,20 @@ func (s *Server) patchEvent(c *call) (answer, error) {
 	if refusal != nil {
 		return answer{}, refusal
 	}
+	return s.patchIn(c, calendarID, false)
+}
+
+// updateEvent is a PUT: what is missing is reset.
+func (s *Server) updateEvent(c *call) (answer, error) {
+	calendarID, refusal := s.calendarID(c)
+	if refusal != nil {
+		return answer{}, refusal
+	}
+	return s.patchIn(c, calendarID, true)
+}
+
+// patchIn lays the call's body over an event, or puts it in the event's place.
+func (s *Server) patchIn(c *call, calendarID string, replace bool) (answer, error) {
 	o, refusal := c.writeOptions()
 	if refusal != nil {
 		return answer{}, refusal
@@ -539,9 +581,13 @@ func (s *Server) patchEvent(c *call) (answer, error) {
 		return answer{}, gone()
 	}
 	old := decodeEvent(before.raw)
-	merged, err := mergePatch(before.raw, c.body)
-	if err != nil {
-		return answer{}, parseError()
+	merged := c.body
+	if !replace {
+		if merged, err = mergePatch(before.raw, c.body); err != nil {
+			return answer{}, parseError()
+		}
+	} else if len(patch.ConferenceData) == 0 {
+		patch.ConferenceData = json.RawMessage("null")
 	}
 	ev := new(Event)
 	if json.Unmarshal(merged, ev) != nil {
@@ -588,6 +634,7 @@ func (e *event) tell(round *int, messages int) {
 // keepServerFields undoes what a client may not write.
 func (ev *Event) keepServerFields(old *Event) {
 	ev.Kind, ev.ID, ev.HTMLLink, ev.Created, ev.ICalUID = old.Kind, old.ID, old.HTMLLink, old.Created, old.ICalUID
+	ev.RecurringEventID, ev.OriginalStartTime = old.RecurringEventID, old.OriginalStartTime
 	ev.Creator, ev.Organizer, ev.Sequence, ev.EventType = old.Creator, old.Organizer, old.Sequence, old.EventType
 	ev.HangoutLink, ev.ConferenceData, ev.AttendeesOmitted = old.HangoutLink, old.ConferenceData, false
 }
@@ -618,6 +665,10 @@ func (s *Server) deleteEvent(c *call) (answer, error) {
 	if refusal != nil {
 		return answer{}, refusal
 	}
+	return s.deleteIn(c, calendarID)
+}
+
+func (s *Server) deleteIn(c *call, calendarID string) (answer, error) {
 	o, refusal := c.writeOptions()
 	if refusal != nil {
 		return answer{}, refusal

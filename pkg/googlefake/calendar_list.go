@@ -56,11 +56,12 @@ type listFilter struct {
 type listKey struct {
 	Main  int64 `json:"m"`
 	Index int   `json:"i"`
-	Until int64 `json:"u"` // in tokens only
+	Sub   int64 `json:"s,omitempty"` // of an instance within its series
+	Until int64 `json:"u"`           // in tokens only
 }
 
 func (k listKey) compare(o listKey) int {
-	return cmp.Or(cmp.Compare(k.Main, o.Main), cmp.Compare(k.Index, o.Index))
+	return cmp.Or(cmp.Compare(k.Main, o.Main), cmp.Compare(k.Index, o.Index), cmp.Compare(k.Sub, o.Sub))
 }
 
 func (c *call) listFilter() (listFilter, *apiError) {
@@ -156,11 +157,11 @@ func (c *call) timeParameter(name string) (time.Time, *apiError) {
 func (f *listFilter) key(e *event) listKey {
 	switch {
 	case f.since >= 0 || f.order == orderByUpdated:
-		return listKey{Main: e.rev, Index: e.index}
+		return listKey{Main: e.rev, Index: e.index, Sub: e.instance}
 	case f.order == orderByStart:
-		return listKey{Main: e.start, Index: e.index}
+		return listKey{Main: e.start, Index: e.index, Sub: e.instance}
 	}
-	return listKey{Index: e.index}
+	return listKey{Index: e.index, Sub: e.instance}
 }
 
 // wants says whether e belongs in the list.
@@ -175,7 +176,7 @@ func (f *listFilter) wants(e *event) bool {
 	if e.cancelled && !f.deleted && f.updatedMin == 0 {
 		return false
 	}
-	if !f.timeMin.IsZero() && e.end <= f.timeMin.Unix() || !f.timeMax.IsZero() && e.start >= f.timeMax.Unix() {
+	if !e.recurs && !(span{f.timeMin, f.timeMax}).overlaps(e.start, e.end) {
 		return false
 	}
 	if len(f.private)+len(f.shared) == 0 && f.iCalUID == "" && f.text == "" {
@@ -234,30 +235,20 @@ func (s *Server) listEvents(c *call) (answer, error) {
 	if err := s.ripenAll(now, calendarID); err != nil {
 		return answer{}, err
 	}
-	found, until := s.store.search(calendarID, &f)
-	if f.since > until {
+	found, until := s.search(calendarID, &f)
+	if f.since > until || f.since >= 0 && f.since < s.setup().SyncFloor {
 		return answer{}, &apiError{status: http.StatusGone, reason: "fullSyncRequired", message: msgFullSync, location: "syncToken", locationType: "parameter"}
 	}
 	if f.until == 0 {
 		f.until = until
 	}
-	page := eventPage{
-		Kind: "calendar#events", Summary: calendarID, TimeZone: "UTC", AccessRole: "owner",
-		Etag: `"` + strconv.FormatInt(until, 10) + `"`, Updated: now.Format(timestampResolution),
-		DefaultReminders: []Reminder{{Method: "popup", Minutes: 10}}, Items: []json.RawMessage{},
-	}
+	page := newEventPage(calendarID, until, now)
 	for i, e := range found {
 		if i == f.size {
 			last := f.key(found[i-1])
 			last.Until = f.until
 			page.NextPageToken = encodeToken(string(mustJSON(last)))
 			break
-		}
-		if f.single && bytes.Contains(e.raw, []byte(`"recurrence":`)) && len(decodeEvent(e.raw).Recurrence) > 0 {
-			return answer{}, &apiError{
-				status: http.StatusNotImplemented, reason: "notImplemented",
-				message: "The emulator does not expand recurring events: list them without singleEvents.",
-			}
 		}
 		page.Items = append(page.Items, limitGuests(e.raw, f.guests))
 	}
@@ -267,8 +258,17 @@ func (s *Server) listEvents(c *call) (answer, error) {
 	return answer{status: http.StatusOK, body: mustJSON(page), etag: page.Etag}, nil
 }
 
+func newEventPage(calendarID string, rev int64, now time.Time) eventPage {
+	return eventPage{
+		Kind: "calendar#events", Summary: calendarID, TimeZone: "UTC", AccessRole: "owner",
+		Etag: `"` + strconv.FormatInt(rev, 10) + `"`, Updated: now.Format(timestampResolution),
+		DefaultReminders: []Reminder{{Method: "popup", Minutes: 10}}, Items: []json.RawMessage{},
+	}
+}
+
 // search gives the events of a list, sorted, from its page on, and the newest etag of all.
-func (st *store) search(calendarID string, f *listFilter) ([]*event, int64) {
+func (s *Server) search(calendarID string, f *listFilter) ([]*event, int64) {
+	st := s.store
 	st.mu.RLock()
 	defer st.mu.RUnlock()
 	cal := st.calendars[calendarID]
@@ -280,11 +280,40 @@ func (st *store) search(calendarID string, f *listFilter) ([]*event, int64) {
 		from = *f.after
 	}
 	var found []*event
-	for _, e := range cal.order {
-		if f.key(e).compare(from) > 0 && f.wants(e) {
-			found = append(found, e)
+	for _, e := range cal.candidates(f) {
+		if !f.wants(e) {
+			continue
+		}
+		list := []*event{e}
+		if p := (span{f.timeMin, f.timeMax}); e.recurs && !e.cancelled && (f.single || p != span{}) {
+			instances := s.expand(calendarID, e, p)
+			if f.single {
+				list = instances
+			} else if len(instances) == 0 {
+				continue
+			}
+		}
+		for _, e := range list {
+			if f.key(e).compare(from) > 0 {
+				found = append(found, e)
+			}
 		}
 	}
 	slices.SortFunc(found, func(a, b *event) int { return f.key(a).compare(f.key(b)) })
 	return found, st.rev
+}
+
+// candidates are the events among which a list looks: all, or those written since a sync token.
+func (cal *calendar) candidates(f *listFilter) []*event {
+	if f.since < 0 {
+		return cal.order
+	}
+	i, _ := slices.BinarySearchFunc(cal.log, f.since+1, func(e *event, rev int64) int { return cmp.Compare(e.rev, rev) })
+	var live []*event
+	for _, e := range cal.log[i:] {
+		if cal.byID[e.id] == e {
+			live = append(live, e)
+		}
+	}
+	return live
 }

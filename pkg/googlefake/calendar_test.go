@@ -468,8 +468,6 @@ func TestListFiltersPagesAndSyncs(t *testing.T) {
 	weekly := lesson("lesson00009")
 	weekly.Recurrence = []string{"RRULE:FREQ=WEEKLY;COUNT=5"}
 	insert(t, svc, weekly)
-	_, err = all().SingleEvents(true).Do()
-	refused(t, err, 501, "notImplemented", "")
 	if page, err := f.calendar(t, "new@example.com").Events.List("primary").Do(); err != nil || page.Items == nil || len(page.Items) != 0 {
 		t.Errorf("an empty calendar: %v", err)
 	}

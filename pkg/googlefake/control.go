@@ -159,6 +159,8 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 	serve("GET "+controlPrefix+"clock", s.getClock)
 	serve("POST "+controlPrefix+"clock", s.postClock)
 	serve("POST "+controlPrefix+"settings", s.postSettings)
+	serve("POST "+controlPrefix+"edit", s.postEdit)
+	serve("DELETE "+controlPrefix+"sync-tokens", s.expireSyncTokens)
 	s.setupRoutes(serve)
 	// The key opens nothing but this emulator, so that knowing its address is enough to use it.
 	mux.HandleFunc("GET "+controlPrefix+"service-account.json", func(w http.ResponseWriter, r *http.Request) {

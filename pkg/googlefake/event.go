@@ -26,6 +26,8 @@ type Event struct {
 	Start                   *EventTime          `json:"start,omitempty"`
 	End                     *EventTime          `json:"end,omitempty"`
 	Recurrence              []string            `json:"recurrence,omitempty"`
+	RecurringEventID        string              `json:"recurringEventId,omitempty"`
+	OriginalStartTime       *EventTime          `json:"originalStartTime,omitempty"`
 	Transparency            string              `json:"transparency,omitempty"`
 	Visibility              string              `json:"visibility,omitempty"`
 	ICalUID                 string              `json:"iCalUID,omitempty"`
@@ -237,9 +239,9 @@ func (s *Server) tidyEvent(ev *Event, calendarID string) (start, end time.Time, 
 	if !start.Before(end) {
 		return start, end, &apiError{status: 400, reason: "timeRangeEmpty", message: "The specified time range is empty."}
 	}
-	for _, line := range ev.Recurrence {
-		if !recurrenceLine(line) {
-			return start, end, invalid("Invalid recurrence rule.")
+	if recurs {
+		if err = checkRules(ev.Recurrence); err != nil {
+			return start, end, err
 		}
 	}
 	switch ev.Status {

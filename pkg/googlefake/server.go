@@ -77,6 +77,7 @@ type Server struct {
 	faults   *faultSet
 	store    *store
 	quotas   *quotaSet
+	postman  postman
 	calls    map[string]*atomic.Int64 // by discovery id; fixed after New
 	settings settings
 	zones    sync.Map // name → *time.Location, of those that exist
@@ -84,7 +85,7 @@ type Server struct {
 	closed   chan struct{}
 
 	clockChanged bell
-	closing  sync.Once
+	closing      sync.Once
 }
 
 // settings are what POST /_emulator/settings changes. They end with the process.
@@ -107,6 +108,10 @@ func New(cfg Config) (*Server, error) {
 		tokens: tokenCache{grants: make(map[string]*grant)},
 		calls:  make(map[string]*atomic.Int64), closed: make(chan struct{}),
 	}
+	s.postman.closed, s.postman.client = s.closed, &http.Client{
+		Transport: &http.Transport{IdleConnTimeout: idleTimeout}, Timeout: deliveryTimeout,
+	}
+	s.postman.failed = func(address string, err error) { s.log.Warn("notice not delivered", "address", address, "error", err) }
 	s.settings.conferenceDelay.Store(int64(cfg.ConferenceDelay))
 	if cfg.Dir != "" {
 		lock, err := dirlock.Acquire(cfg.Dir)
@@ -142,7 +147,11 @@ func (s *Server) open() error {
 func (s *Server) Close() error {
 	var errs []error
 	s.closing.Do(func() {
+		s.postman.mu.Lock() // no delivery begins once closed is seen
 		close(s.closed)
+		s.postman.mu.Unlock()
+		s.postman.ended.Wait()
+		s.postman.client.CloseIdleConnections()
 		if s.store != nil {
 			errs = append(errs, s.store.close())
 		}

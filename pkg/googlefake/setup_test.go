@@ -234,7 +234,10 @@ func TestQuotasAreGooglesAndSlideOnTheEmulatorsClock(t *testing.T) {
 	f := newFake(t, googlefake.Config{})
 	f.control(t, "quotas", `{"enabled":true}`)
 	svc := f.meet(t, boss)
-	create := func(opts ...googleapi.CallOption) error { _, err := svc.Spaces.Create(&meet.Space{}).Do(opts...); return err }
+	create := func(opts ...googleapi.CallOption) error {
+		_, err := svc.Spaces.Create(&meet.Space{}).Do(opts...)
+		return err
+	}
 	for range 10 {
 		if err := create(); err != nil {
 			t.Fatal(err)

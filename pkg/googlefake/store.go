@@ -2,6 +2,7 @@ package googlefake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,17 +26,22 @@ type store struct {
 	spaces    map[string]*space // by id
 	codes     map[string]*space // by meeting code
 	order     []*space          // as made
-	rev       int64             // the last etag given
+	channels  map[string]*channel
+	watchers  map[string][]*channel // by calendar
+	rev       int64                 // the last etag given
 	clock     atomic.Pointer[clockState]
 	setup     atomic.Pointer[Setup]
-	scratch   []byte            // journal lines being built
+	scratch   []byte // journal lines being built
 }
 
 // calendar is one calendar's events. It exists from the first event on.
 type calendar struct {
-	id    string
-	byID  map[string]*event
-	order []*event // as made; an event stays where it is
+	id         string
+	byID       map[string]*event
+	order      []*event            // as made; an event stays where it is
+	log        []*event            // as written; what is no longer an event's last state counts for nothing
+	waiting    int                 // events whose conference is pending
+	exceptions map[string][]*event // changed instances, by the id of their series
 }
 
 // event is one event as it is answered, with what lists and rules ask of it.
@@ -48,6 +54,10 @@ type event struct {
 	end       int64
 	updated   int64 // unix milliseconds
 	cancelled bool
+	recurs    bool
+	free      bool   // transparent: takes up no time
+	of        string // the series that it is an instance of
+	instance  int64  // unix seconds of its place in the series, while nobody has changed it
 	pending   *pending
 	notified  notified
 }
@@ -91,6 +101,7 @@ type record struct {
 	OffsetNS int64           `json:"offset_ns,omitempty"` // of a clock, as it was once kept
 	Clock    *clockState     `json:"clock,omitempty"`
 	Setup    *Setup          `json:"setup,omitempty"`
+	Channel  *channel        `json:"channel,omitempty"`
 	Space    *space          `json:"space,omitempty"`
 	Calendar string          `json:"cal,omitempty"`
 	Pending  *pending        `json:"pending,omitempty"`
@@ -105,6 +116,7 @@ func openStore(dir string, now time.Time) (*store, error) {
 	st := &store{
 		users: make(map[string]bool), calendars: make(map[string]*calendar),
 		spaces: make(map[string]*space), codes: make(map[string]*space),
+		channels: make(map[string]*channel), watchers: make(map[string][]*channel),
 	}
 	st.clock.Store(&clockState{Real: now, Emulated: now, Rate: 1})
 	st.setup.Store(new(Setup))
@@ -116,6 +128,9 @@ func openStore(dir string, now time.Time) (*store, error) {
 		return nil, err
 	}
 	var j *journal
+	for _, cal := range st.calendars { // a compacted journal has them as they were made
+		slices.SortFunc(cal.log, func(a, b *event) int { return cmp.Compare(a.rev, b.rev) })
+	}
 	if lines > 2*st.size() { // most of it is history
 		j, err = rewrite(dir, st.dump)
 	} else {
@@ -130,7 +145,7 @@ func openStore(dir string, now time.Time) (*store, error) {
 
 // size counts the lines that a fresh journal would have.
 func (st *store) size() int {
-	n := len(st.users) + len(st.order) + 2
+	n := len(st.users) + len(st.order) + len(st.channels) + 2
 	for _, cal := range st.calendars {
 		n += len(cal.order)
 	}
@@ -174,6 +189,9 @@ func (st *store) apply(line []byte) error {
 		st.clock.Store(&c)
 	case rec.Kind == "setup" && rec.Setup != nil:
 		st.setup.Store(rec.Setup)
+		st.rev = max(st.rev, rec.Setup.SyncFloor)
+	case rec.Kind == "channel" && rec.Channel != nil:
+		st.keepChannel(rec.Channel)
 	case rec.Kind == "space" && rec.Space != nil:
 		st.keepSpace(rec.Space)
 	case rec.Kind == "event" && len(rec.Event) > 0:
@@ -202,6 +220,7 @@ func readEvent(raw []byte) (*event, error) {
 		Updated time.Time `json:"updated"`
 		Start   EventTime `json:"start"`
 		End     EventTime `json:"end"`
+		Of      string    `json:"recurringEventId"`
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return nil, err
@@ -210,7 +229,7 @@ func readEvent(raw []byte) (*event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event %s: etag %s", head.ID, head.Etag)
 	}
-	e := &event{id: head.ID, raw: raw, rev: rev, updated: head.Updated.UnixMilli(), cancelled: head.Status == statusCancelled}
+	e := &event{id: head.ID, raw: raw, rev: rev, updated: head.Updated.UnixMilli(), cancelled: head.Status == statusCancelled, of: head.Of}
 	start, errStart := head.Start.instant()
 	end, errEnd := head.End.instant()
 	if err := errors.Join(errStart, errEnd); err != nil {
@@ -233,6 +252,11 @@ func (st *store) dump(w io.Writer) error {
 	}
 	for _, sp := range st.order {
 		if _, err := w.Write(appendRecord(b[:0], record{Kind: "space", Space: sp})); err != nil {
+			return err
+		}
+	}
+	for _, ch := range st.channels {
+		if _, err := w.Write(appendRecord(b[:0], record{Kind: "channel", Channel: ch})); err != nil {
 			return err
 		}
 	}
@@ -311,17 +335,34 @@ func (st *store) event(calendarID, id string) *event {
 func (st *store) keepEvent(calendarID string, e *event) {
 	cal := st.calendars[calendarID]
 	if cal == nil {
-		cal = &calendar{id: calendarID, byID: make(map[string]*event)}
+		cal = &calendar{id: calendarID, byID: make(map[string]*event), exceptions: make(map[string][]*event)}
 		st.calendars[calendarID] = cal
 	}
-	if old := cal.byID[e.id]; old != nil {
+	e.recurs = hasRecurrence(e.raw)
+	e.free = bytes.Contains(e.raw, []byte(`"transparency":"transparent"`))
+	old := cal.byID[e.id]
+	if old != nil {
 		e.index = old.index
 		cal.order[e.index] = e
+		if old.pending != nil {
+			cal.waiting--
+		}
 	} else {
 		e.index = len(cal.order)
 		cal.order = append(cal.order, e)
 	}
+	if e.pending != nil {
+		cal.waiting++
+	}
 	cal.byID[e.id] = e
+	if e.of != "" {
+		list := slices.DeleteFunc(cal.exceptions[e.of], func(have *event) bool { return have == old })
+		cal.exceptions[e.of] = append(list, e)
+	}
+	cal.log = append(cal.log, e)
+	if len(cal.log) > 2*len(cal.order)+usualPage {
+		cal.log = slices.DeleteFunc(cal.log, func(have *event) bool { return cal.byID[have.id] != have })
+	}
 }
 
 func (st *store) keepSpace(sp *space) {
