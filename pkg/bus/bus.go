@@ -200,6 +200,16 @@ func (b *Bus) EnsureStreams(ctx context.Context) error {
 	return nil
 }
 
+// KeyValue makes a bucket with the connection's number of copies, or finds it.
+func (b *Bus) KeyValue(ctx context.Context, config jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	config.Replicas = b.config.Replicas
+	bucket, err := b.js.CreateOrUpdateKeyValue(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("make bucket %s: %w", config.Bucket, err)
+	}
+	return bucket, nil
+}
+
 // Stop ends the connection; waiting calls get [ErrClosed]. What was published is flushed first.
 func (b *Bus) Stop(ctx context.Context) error {
 	if b.conn == nil {

@@ -20,9 +20,17 @@ const CheckTimeout = 2 * time.Second
 type Check struct {
 	// Name is what /readyz calls it: "postgres".
 	Name string
-	// Probe returns nil while it works. Its error is shown at /readyz and holds no secret.
+	// Probe returns nil while it works. Its error is shown at /readyz and holds no secret; one made by [Degraded] leaves the
+	// process ready.
 	Probe func(context.Context) error
 }
+
+// Degraded makes err the error of a check of something that the process can do without for a while.
+func Degraded(err error) error { return &degraded{err} }
+
+type degraded struct{ error }
+
+func (d *degraded) Unwrap() error { return d.error }
 
 // Health knows whether this process is ready, and since when each of its checks fails. It is not
 // ready before [Health.SetReady].
@@ -56,21 +64,22 @@ func (h *Health) SetReady(ready bool) {
 
 // Report is what /readyz answers.
 type Report struct {
-	// Status is "ready", "starting_or_stopping" or "not_ready" (a check fails).
+	// Status is "ready", "degraded" (ready, but something that can be done without fails), "starting_or_stopping" or
+	// "not_ready" (a check fails).
 	Status string         `json:"status"`
 	Checks []CheckOutcome `json:"checks"`
 }
 
 // Ready says whether the process can do its work.
-func (r Report) Ready() bool { return r.Status == "ready" }
+func (r Report) Ready() bool { return r.Status == "ready" || r.Status == "degraded" }
 
 // CheckOutcome is how one check went.
 type CheckOutcome struct {
 	Name      string  `json:"name"`
-	Status    string  `json:"status"` // "up" or "down"
+	Status    string  `json:"status"` // "up", "degraded" or "down"
 	LatencyMS float64 `json:"latency_ms"`
 	Error     string  `json:"error,omitempty"`
-	// Since is when it was first seen down; nil while it is up.
+	// Since is when it was first seen down or degraded; nil while it is up.
 	Since *time.Time `json:"since,omitempty"`
 }
 
@@ -99,7 +108,12 @@ func (h *Health) Report(ctx context.Context) Report {
 			delete(h.down, o.Name)
 			continue
 		}
-		report.Status = "not_ready"
+		switch {
+		case o.Status == "down":
+			report.Status = "not_ready"
+		case report.Status == "ready":
+			report.Status = "degraded"
+		}
 		since, known := h.down[o.Name]
 		if !known {
 			since = h.now()
@@ -127,6 +141,9 @@ func probe(ctx context.Context, c Check) CheckOutcome {
 	o := CheckOutcome{Name: c.Name, Status: "up", LatencyMS: float64(time.Since(begin).Microseconds()) / 1000}
 	if err != nil {
 		o.Status, o.Error = "down", err.Error()
+		if softly := (*degraded)(nil); errors.As(err, &softly) {
+			o.Status = "degraded"
+		}
 	}
 	return o
 }

@@ -14,6 +14,9 @@ const (
 	StreamDead     = "MEET_DEAD"
 )
 
+// BucketQuota is the key-value bucket in the memory of NATS in which the schedulers share Google's quotas.
+const BucketQuota = "meet_quota"
+
 const (
 	day = 24 * time.Hour
 	// dedupeWindow is how long JetStream remembers a Nats-Msg-Id. It saves work and is never relied on.

@@ -4,6 +4,7 @@ package subject
 
 import (
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -82,10 +83,26 @@ const (
 	RelayWake = "meet.wake.relay"
 	// DonePrefix plus an operation's id wakes whoever waits for it.
 	DonePrefix = "meet.done."
+	// GoogleState is published by a scheduler when one of Google's APIs goes down or comes back, and every few seconds while it
+	// is down: a GoogleAPIState as JSON.
+	GoogleState = "meet.state.google"
 
 	eventPrefix = "meet.evt."
 	deadPrefix  = "meet.dead."
 )
+
+// GoogleAPIState says how an API of Google is doing.
+type GoogleAPIState struct {
+	API string `json:"api"` // "calendar", "meet", "drive", "events"
+	// State is "closed" (it works), "open" (it is not asked) or "half_open" (one call tries it).
+	State string `json:"state"`
+	// Failures in a row, of all schedulers together.
+	Failures int `json:"failures,omitempty"`
+	// Since is when it went down.
+	Since time.Time `json:"since,omitzero"`
+	// Until is when it is tried again.
+	Until time.Time `json:"until,omitzero"`
+}
 
 // Type is the CloudEvents type of an event, such as "meeting.created".
 func (e Event[Body]) Type() string { return strings.TrimPrefix(string(e), eventPrefix) }

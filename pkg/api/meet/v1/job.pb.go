@@ -547,7 +547,9 @@ type SyncFailure struct {
 	// For a person: what is wrong and what to do.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// When to try again; absent when permanent.
-	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	RetryAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	// True: Google was not asked, because it was not this job's turn or the API is down; no attempt.
+	Deferred      bool `protobuf:"varint,5,opt,name=deferred,proto3" json:"deferred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -608,6 +610,13 @@ func (x *SyncFailure) GetRetryAt() *timestamppb.Timestamp {
 		return x.RetryAt
 	}
 	return nil
+}
+
+func (x *SyncFailure) GetDeferred() bool {
+	if x != nil {
+		return x.Deferred
+	}
+	return false
 }
 
 // MeetingSyncedResponse answers the outcome.
@@ -713,12 +722,13 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\afailure\x18\a \x01(\v2\x14.meet.v1.SyncFailureR\afailure\x12\x1e\n" +
 	"\n" +
 	"generation\x18\b \x01(\x03R\n" +
-	"generation\"\x90\x01\n" +
+	"generation\"\xac\x01\n" +
 	"\vSyncFailure\x12\x1c\n" +
 	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x125\n" +
-	"\bretry_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\x17\n" +
+	"\bretry_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12\x1a\n" +
+	"\bdeferred\x18\x05 \x01(\bR\bdeferred\"\x17\n" +
 	"\x15MeetingSyncedResponseBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
 
 var (

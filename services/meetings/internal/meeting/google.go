@@ -141,6 +141,8 @@ type OutcomeFailure struct {
 	Permanent     bool
 	Code, Message string
 	RetryAt       time.Time
+	// Deferred: Google was not asked, so it is no attempt and nothing to give up for.
+	Deferred bool
 }
 
 // Synced takes an outcome at now. What Google returned is kept whatever the meeting has become; an outcome of an older
@@ -155,10 +157,12 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 	}
 	m.Job.DispatchedAt = time.Time{}
 	switch {
-	case o.Failure != nil && o.Failure.Permanent, o.Failure != nil && m.triedTooLong(now):
+	case o.Failure != nil && o.Failure.Permanent, o.Failure != nil && !o.Failure.Deferred && m.triedTooLong(now):
 		events = m.fail(o, now)
 	case o.Failure != nil:
-		m.Job.remember(o.Failure.reason(), now)
+		if !o.Failure.Deferred {
+			m.Job.remember(o.Failure.reason(), now)
+		}
 		m.Job.State, m.Job.DueAt = JobDue, o.Failure.RetryAt
 		if last := now.Add(maxPause); m.Job.DueAt.After(last) {
 			m.Job.DueAt = last

@@ -348,7 +348,7 @@ func syncOutcome(req *meetv1.MeetingSyncedRequest) app.UseCase {
 		}
 	}
 	if f := req.GetFailure(); f != nil {
-		outcome.Failure = &meeting.OutcomeFailure{Permanent: f.GetPermanent(), Code: f.GetCode(), Message: f.GetMessage(), RetryAt: moment(f.GetRetryAt())}
+		outcome.Failure = &meeting.OutcomeFailure{Permanent: f.GetPermanent(), Code: f.GetCode(), Message: f.GetMessage(), RetryAt: moment(f.GetRetryAt()), Deferred: f.GetDeferred()}
 	}
 	return &app.SyncOutcome{MeetingID: meeting.ID(req.GetMeetingId()), Outcome: outcome}
 }
