@@ -225,3 +225,9 @@ func (c *Client) Accept(ctx context.Context, reference, organizer string) (*Prom
 	}
 	return p, p.created(answer)
 }
+
+// From makes the client begin with the n-th gateway.
+func (c *Client) From(n int) *Client {
+	c.next.Store(uint64(n)) //nolint:gosec // small
+	return c
+}

@@ -190,6 +190,18 @@ func (p *Process) Kill() error {
 	return nil
 }
 
+// Crashed is nil where the program that has ended was killed, by itself.
+func (p *Process) Crashed() error {
+	r := p.current()
+	if status, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		return fmt.Errorf("%s did not crash, it ended: %w", p.Name, errors.Join(r.err, errors.New(p.lastLine())))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.asked = true
+	return nil
+}
+
 // endedItself is nil where the end had been asked for.
 func (p *Process) endedItself(r *run) error {
 	p.mu.Lock()
@@ -270,4 +282,16 @@ func (p *Process) show(tb testing.TB) {
 		text.WriteString("  " + line + "\n")
 	}
 	tb.Logf("log of %s, %d lines, the last ones:\n%s", p.Name, len(lines), text.String())
+}
+
+// Says tells whether a line of the present run's log contains text.
+func (p *Process) Says(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.log) - 1; i >= 0 && !strings.HasPrefix(p.log[i], "--- run "); i-- {
+		if strings.Contains(p.log[i], text) {
+			return true
+		}
+	}
+	return false
 }

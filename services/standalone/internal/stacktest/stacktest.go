@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const module = "github.com/meet-middleware/meet-middleware/"
@@ -56,7 +58,8 @@ func Program(tb testing.TB, name string) string {
 }
 
 func compile(ctx context.Context) (string, error) {
-	dir, err := os.MkdirTemp("", "meet-stacktest-bin-")
+	removeLeftovers()
+	dir, err := tempFolder()
 	if err != nil {
 		return "", err
 	}
@@ -74,6 +77,28 @@ func compile(ctx context.Context) (string, error) {
 		return dir, fmt.Errorf("build the programs: %w: %s", err, out)
 	}
 	return dir, nil
+}
+
+// folderPrefix and the id of this process begin the names of all folders of the kit.
+const folderPrefix = "meet-stacktest-"
+
+func tempFolder() (string, error) {
+	return os.MkdirTemp("", folderPrefix+strconv.Itoa(os.Getpid())+"-")
+}
+
+// removeLeftovers removes the folders of test processes that were killed and could not do it themselves. What they had started
+// has ended with them.
+func removeLeftovers() {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*"))
+	if err != nil {
+		return // of a bad pattern only
+	}
+	for _, dir := range dirs {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), folderPrefix), "-")
+		if pid, err := strconv.Atoi(owner); err == nil && !alive(pid) {
+			_ = os.RemoveAll(dir) // another user's stays
+		}
+	}
 }
 
 // Options of a stack; zero instances are one.
@@ -101,72 +126,58 @@ type Stack struct {
 	database string
 	pgData   string
 	self     string
+	bin      string     // folder of the programs
 	all      []*Process // in the order of their start
+	ended    bool
 }
 
 // Start runs a stack until the test ends. Every program's log is shown when the test has failed.
 func Start(tb testing.TB, o Options) *Stack {
 	tb.Helper()
+	began := time.Now()
+	s := Prepare(tb, o)
+	built := time.Now()
+	if err := s.Run(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Logf("stack prepared in %s, started in %s", built.Sub(began).Round(10*time.Millisecond), time.Since(built).Round(10*time.Millisecond))
+	return s
+}
+
+// Prepare makes a stack that [Stack.Run] starts; it ends with the test.
+func Prepare(tb testing.TB, o Options) *Stack {
+	tb.Helper()
 	o.Gateways, o.Meetings, o.Schedulers = max(o.Gateways, 1), max(o.Meetings, 1), max(o.Schedulers, 1)
-	dir, err := os.MkdirTemp("", "meet-stacktest-")
+	dir, err := tempFolder()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	s := &Stack{dir: dir, options: o, ops: make(map[*Process]string)}
-	tb.Cleanup(func() { s.end(tb) })
+	tb.Cleanup(func() { s.End(tb) })
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres has a user of its own when root tests
 		tb.Fatal(err)
 	}
 	if s.self, err = os.Executable(); err != nil {
 		tb.Fatal(err)
 	}
-	began := time.Now()
-	Program(tb, "") // build before anything waits
-	built := time.Now()
-	if err := s.infrastructure(tb); err != nil {
-		tb.Fatal(err)
-	}
-	servers := time.Now()
-	if err := s.services(tb); err != nil {
-		tb.Fatal(err)
-	}
-	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
-	tb.Logf("programs built in %s, servers started in %s, services in %s", round(built.Sub(began)), round(servers.Sub(built)), round(time.Since(servers)))
+	s.bin = Program(tb, "")
 	return s
 }
 
-func (s *Stack) infrastructure(tb testing.TB) error {
-	ctx := tb.Context()
+// Run starts the servers and then the services, and returns when all serve.
+func (s *Stack) Run(ctx context.Context) error {
+	if err := s.infrastructure(ctx); err != nil {
+		return err
+	}
+	return s.services(ctx)
+}
+
+func (s *Stack) infrastructure(ctx context.Context) error {
 	var errs [3]error
 	var all sync.WaitGroup
 	all.Go(func() { errs[0] = s.startPostgres(ctx) })
-	all.Go(func() {
-		port, err := freePort(ctx)
-		if err != nil {
-			errs[1] = err
-			return
-		}
-		s.nats = "nats://127.0.0.1:" + strconv.Itoa(port)
-		s.NATS = &Process{
-			Name: "nats", path: s.self, ready: serverServes,
-			env: []string{roleVariable + "=" + roleNATS, portVariable + "=" + strconv.Itoa(port), dirVariable + "=" + s.JetStreamDir()},
-		}
-		errs[1] = s.NATS.Start(ctx)
-	})
-	all.Go(func() {
-		port, err := freePort(ctx)
-		if err != nil {
-			errs[2] = err
-			return
-		}
-		s.emulator = "http://127.0.0.1:" + strconv.Itoa(port)
-		s.Emulator = &Process{
-			Name: "emulator", path: Program(tb, "google-emulator"),
-			ready: func(line string) bool { return strings.Contains(line, "emulator listening") },
-			env:   []string{"MEET_EMULATOR_ADDR=127.0.0.1:" + strconv.Itoa(port), "MEET_DATA_DIR=" + s.dir},
-		}
-		errs[2] = s.Emulator.Start(ctx)
-	})
+	all.Go(func() { errs[1] = s.startNATS(ctx) })
+	all.Go(func() { errs[2] = s.startEmulator(ctx) })
 	all.Wait()
 	for _, p := range []*Process{s.Postgres, s.NATS, s.Emulator} {
 		if p != nil {
@@ -176,9 +187,36 @@ func (s *Stack) infrastructure(tb testing.TB) error {
 	return errors.Join(errs[:]...)
 }
 
+func (s *Stack) startNATS(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	s.nats = "nats://127.0.0.1:" + strconv.Itoa(port)
+	s.NATS = &Process{
+		Name: "nats", path: s.self, ready: serverServes,
+		env: []string{roleVariable + "=" + roleNATS, portVariable + "=" + strconv.Itoa(port), dirVariable + "=" + s.JetStreamDir()},
+	}
+	return s.NATS.Start(ctx)
+}
+
+func (s *Stack) startEmulator(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	s.emulator = "http://127.0.0.1:" + strconv.Itoa(port)
+	s.Emulator = &Process{
+		Name: "emulator", path: filepath.Join(s.bin, "google-emulator"),
+		ready: func(line string) bool { return strings.Contains(line, "emulator listening") },
+		env:   []string{"MEET_EMULATOR_ADDR=127.0.0.1:" + strconv.Itoa(port), "MEET_DATA_DIR=" + s.dir},
+	}
+	return s.Emulator.Start(ctx)
+}
+
 func (s *Stack) startPostgres(ctx context.Context) error {
 	if other := s.options.Postgres; other != nil {
-		name := "stack_" + strings.ToLower(filepath.Base(s.dir)[len("meet-stacktest-"):])
+		name := "stack_" + strings.ToLower(strings.TrimPrefix(filepath.Base(s.dir), folderPrefix))
 		conn, err := pgx.Connect(ctx, other.database)
 		if err != nil {
 			return fmt.Errorf("connect to the other stack's Postgres: %w", err)
@@ -214,8 +252,7 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	return nil
 }
 
-func (s *Stack) services(tb testing.TB) error {
-	ctx := tb.Context()
+func (s *Stack) services(ctx context.Context) error {
 	service := func(program string, n int, env ...string) (*Process, error) {
 		port, err := freePort(ctx)
 		if err != nil {
@@ -223,7 +260,7 @@ func (s *Stack) services(tb testing.TB) error {
 		}
 		ops := "127.0.0.1:" + strconv.Itoa(port)
 		p := &Process{
-			Name: program + "-" + strconv.Itoa(n+1), path: Program(tb, program), ready: serviceStarted,
+			Name: program + "-" + strconv.Itoa(n+1), path: filepath.Join(s.bin, program), ready: serviceStarted,
 			env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops}, env...), s.options.Env...),
 		}
 		s.ops[p] = "http://" + ops
@@ -284,16 +321,69 @@ func (s *Stack) StartServices(ctx context.Context) error {
 func (s *Stack) JetStreamDir() string { return filepath.Join(s.dir, "nats") }
 
 // LoseJetStream removes everything that nats-server, which must not run, has kept.
-func (s *Stack) LoseJetStream(tb testing.TB) {
-	tb.Helper()
+func (s *Stack) LoseJetStream() error {
 	if err := os.RemoveAll(s.JetStreamDir()); err != nil {
-		tb.Fatal(err)
+		return fmt.Errorf("remove what NATS keeps: %w", err)
+	}
+	return nil
+}
+
+// LoseJob removes the one message that MEET_JOBS holds, once it is there; nothing tells of that, so it is looked for.
+func (s *Stack) LoseJob(ctx context.Context) error {
+	conn, js, err := s.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		stream, err := js.Stream(ctx, "MEET_JOBS")
+		if err != nil {
+			return fmt.Errorf("look at MEET_JOBS: %w", err)
+		}
+		if stream.CachedInfo().State.Msgs > 0 {
+			return stream.Purge(ctx)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a job: %w", context.Cause(ctx))
+		}
 	}
 }
 
-// end ends everything at once and removes all of it.
-func (s *Stack) end(tb testing.TB) {
+// Publish sends a message as any client of NATS could.
+func (s *Stack) Publish(subject, body string) error {
+	conn, _, err := s.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return errors.Join(conn.Publish(subject, []byte(body)), conn.Flush())
+}
+
+// connect is a client of the stack's NATS; close it.
+func (s *Stack) connect() (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := nats.Connect(s.nats, nats.Name("stacktest"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the stack's NATS: %w", err)
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return conn, js, nil
+}
+
+// End ends everything at once and removes all of it; it does so at the end of the test anyway.
+func (s *Stack) End(tb testing.TB) {
 	tb.Helper()
+	if s.ended {
+		return
+	}
+	s.ended = true
 	data := 0
 	if s.pgData != "" {
 		data = postmaster(s.pgData)

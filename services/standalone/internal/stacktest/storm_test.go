@@ -184,8 +184,7 @@ func loseJetStream(t *testing.T, s *stacktest.Stack, promises *[]*stacktest.Prom
 			t.Errorf("%s took %s to end after SIGTERM", p.Name, took)
 		}
 	}
-	s.LoseJetStream(t)
-	if err := s.Faults(ctx); err != nil {
+	if err := errors.Join(s.LoseJetStream(), s.Faults(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.NATS.Start(ctx); err != nil {

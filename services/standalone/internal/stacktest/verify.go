@@ -107,39 +107,45 @@ func (s *Stack) control(ctx context.Context, method, path string, body, into any
 // JetStream opens a connection to the stack's nats-server for as long as the test runs.
 func (s *Stack) JetStream(tb testing.TB) (*nats.Conn, jetstream.JetStream) {
 	tb.Helper()
-	conn, err := nats.Connect(s.nats, nats.Name("stacktest"))
+	conn, js, err := s.connect()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	return conn, js
 }
 
-// Drain returns once no job is due or out, every event is numbered and published, and the work queues are empty. Nothing tells
-// of the moment when nothing is left, so it is looked for.
+// Drain returns once everything has come to rest.
 func (s *Stack) Drain(tb testing.TB) {
 	tb.Helper()
 	begin := time.Now()
-	_, js := s.JetStream(tb)
-	tick := time.NewTicker(250 * time.Millisecond)
+	if err := s.AwaitRest(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Logf("at rest %s after the last request", time.Since(begin).Round(10*time.Millisecond))
+}
+
+// AwaitRest returns once no job is due or out, every event is numbered and published, and the work queues are empty. Nothing
+// tells of the moment when nothing is left, so it is looked for.
+func (s *Stack) AwaitRest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, drainPatience, fmt.Errorf("not at rest after %s", drainPatience))
+	defer cancel()
+	conn, js, err := s.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		left, err := s.left(tb.Context(), js)
+		left, err := s.left(ctx, js)
 		if err == nil && left == "" {
-			tb.Logf("drained %s after the last request", time.Since(begin).Round(10*time.Millisecond))
-			return
-		}
-		if time.Since(begin) > drainPatience {
-			tb.Fatalf("after %s there is still left: %s (error %v)", drainPatience, left, err)
+			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-tb.Context().Done():
-			tb.Fatal(context.Cause(tb.Context()))
+		case <-ctx.Done():
+			return fmt.Errorf("%w; left: %s", errors.Join(context.Cause(ctx), err), left)
 		}
 	}
 }
