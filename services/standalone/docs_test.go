@@ -75,19 +75,18 @@ func TestTheDocumentedCommandsRun(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%v\n%s%s", err, block[2], output)
 				}
-				got, err := shapeOf(output)
-				if err != nil {
-					t.Fatalf("%v\n%s%s", err, block[2], output)
+				var got, want any
+				if err := json.Unmarshal(output, &got); err != nil {
+					t.Fatalf("no JSON: %v\n%s%s", err, block[2], output)
 				}
 				if i+1 == len(blocks) || blocks[i+1][1] != "json" {
 					continue
 				}
-				want, err := shapeOf([]byte(blocks[i+1][2]))
-				if err != nil {
+				if err := json.Unmarshal([]byte(blocks[i+1][2]), &want); err != nil {
 					t.Fatal(err)
 				}
-				if got != want {
-					t.Errorf("%sanswers\n%s\nof the shape\n%s\nthe page shows\n%s", block[2], output, got, want)
+				if differs := lacks(got, want, "the answer"); differs != "" {
+					t.Errorf("%sanswers\n%s\nand the page shows another shape: %s", block[2], output, differs)
 				}
 			}
 			if ran == 0 {
@@ -97,30 +96,40 @@ func TestTheDocumentedCommandsRun(t *testing.T) {
 	}
 }
 
-// shapeOf is JSON with each value replaced by its type, keys sorted.
-func shapeOf(text []byte) (string, error) {
-	var v any
-	if err := json.Unmarshal(text, &v); err != nil {
-		return "", fmt.Errorf("no JSON: %w", err)
-	}
-	shape, err := json.Marshal(typed(v))
-	return string(shape), err
-}
-
-func typed(v any) any {
-	switch v := v.(type) {
+// lacks says what of want's shape (keys, types, how many items) got does not have; more keys are fine. Empty: nothing.
+func lacks(got, want any, at string) string {
+	switch want := want.(type) {
 	case map[string]any:
-		for key, value := range v {
-			v[key] = typed(value)
+		object, ok := got.(map[string]any)
+		if !ok {
+			return fmt.Sprintf("%s is a %T", at, got)
 		}
-		return v
+		for key, value := range want {
+			inner, there := object[key]
+			if !there {
+				return fmt.Sprintf("%s has no %q", at, key)
+			}
+			if differs := lacks(inner, value, at+"."+key); differs != "" {
+				return differs
+			}
+		}
+		return ""
 	case []any:
-		for i := range v {
-			v[i] = typed(v[i])
+		list, ok := got.([]any)
+		if !ok || len(list) != len(want) {
+			return fmt.Sprintf("%s is not a list of %d", at, len(want))
 		}
-		return v
+		for i := range want {
+			if differs := lacks(list[i], want[i], at+"["+strconv.Itoa(i)+"]"); differs != "" {
+				return differs
+			}
+		}
+		return ""
 	}
-	return fmt.Sprintf("%T", v)
+	if fmt.Sprintf("%T", got) != fmt.Sprintf("%T", want) {
+		return fmt.Sprintf("%s is a %T and not a %T", at, got, want)
+	}
+	return ""
 }
 
 func TestTheRESTPageNamesEveryRoute(t *testing.T) {
