@@ -35,7 +35,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.Each, "each", 5*time.Second, "how long each operation is measured")
 	flag.DurationVar(&o.Idle, "idle", 15*time.Second, "how long the idle instance is watched; 0s: not")
 	flag.DurationVar(&o.Fresh, "fresh", 10*time.Second, "how long a fresh database's statements are watched; 0s: not")
-	flag.StringVar(&o.ProfileFile, "profile", "", "file for a CPU profile of 32 creates in flight")
+	flag.StringVar(&o.ProfileFile, "profile", "", "file for a CPU profile of the program under the most callers; that of the last operation stays, so use it with -only")
 	flag.Func("only", "regular expression of the operations to measure, such as 'create|limits'", func(text string) (err error) {
 		o.Only, err = regexp.Compile(text)
 		return err

@@ -39,7 +39,7 @@ type Options struct {
 	Rows []int
 	// Only measures the operations whose name and setting match; nil: all.
 	Only *regexp.Regexp
-	// ProfileFile, when set, gets a CPU profile of the program while the most callers create.
+	// ProfileFile, when set, gets a CPU profile of the program under the most callers; that of the last operation stays.
 	ProfileFile string
 	// Progress gets a line for each thing measured.
 	Progress io.Writer
@@ -111,6 +111,9 @@ type session struct {
 }
 
 func newSession(ctx context.Context, o Options, r *report.Report, i *instance.Instance) (*session, error) {
+	if i.Emulator == "" {
+		return nil, errors.New("the instance speaks to Google itself: thousands of events would be made there")
+	}
 	db, err := pgx.Connect(ctx, i.Postgres)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the instance's database: %w", err)
@@ -254,9 +257,7 @@ func (s *session) writes(ctx context.Context) error {
 		{report.Impersonated, most},
 	} {
 		for _, callers := range kind.callers {
-			op := s.creates(kind.name)
-			profile := s.o.ProfileFile != "" && kind.name == report.OneCall && callers == most[0]
-			if err := s.profiled(ctx, profile, func() error { return s.operation(ctx, report.Create, kind.name, callers, op) }); err != nil {
+			if err := s.operation(ctx, report.Create, kind.name, callers, s.creates(kind.name)); err != nil {
 				return err
 			}
 		}
@@ -357,7 +358,11 @@ func (s *session) operation(ctx context.Context, op, setting string, callers int
 		return err
 	}
 	began := time.Now()
-	result := load.Run(ctx, callers, s.o.Each, do)
+	var result load.Result
+	profile := s.o.ProfileFile != "" && callers == s.o.InFlight[len(s.o.InFlight)-1]
+	if err := s.profiled(ctx, profile, func() { result = load.Run(ctx, callers, s.o.Each, do) }); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -3,18 +3,20 @@ package plan
 import (
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/meet-middleware/meet-middleware/bench/internal/instance"
 	"github.com/meet-middleware/meet-middleware/bench/internal/report"
 )
 
 // The whole tool, quick, on the real program. What is judged is CPU time, with three times the target's: that hardly depends
 // on what else the machine does, as operations a second would.
 func TestARunMeasuresEverythingAndIsFarFromTooDear(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds and starts the program")
+	if testing.Short() || runtime.GOOS != "linux" {
+		t.Skip("builds and starts the program, and reads /proc")
 	}
 	var progress strings.Builder
 	r, err := Run(t.Context(), Options{
@@ -99,4 +101,22 @@ func program(t *testing.T) string {
 		t.Fatalf("build the program: %v\n%s", err, out)
 	}
 	return binary
+}
+
+func TestAnInstanceThatSpeaksToGoogleItselfIsLeftAlone(t *testing.T) {
+	if s, err := newSession(t.Context(), Options{}, new(report.Report), &instance.Instance{}); err == nil {
+		t.Fatalf("%+v: thousands of events would be made", s)
+	}
+}
+
+func TestAStatementIsCalledByItsName(t *testing.T) {
+	for sql, want := range map[string]string{
+		"-- name: NextDue :many\nSELECT due_at FROM jobs": "NextDue",
+		"SELECT\n  1":             "SELECT 1",
+		strings.Repeat("é ", 100): strings.Repeat("é ", 30) + "…",
+	} {
+		if got := beginning(sql); got != want {
+			t.Errorf("%q: %q, want %q", sql, got, want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package proc
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -21,6 +22,9 @@ func TestANameMayLookLikeFields(t *testing.T) {
 }
 
 func TestTheTreeHoldsChildrenAndNobodyElse(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
 	cat := exec.CommandContext(t.Context(), "cat")
 	in, err := cat.StdinPipe()
 	if err != nil {
