@@ -205,7 +205,7 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 			return nil, err
 		}
 	}
-	if !c.Outcome {
+	if tooLate := c.Refusal != nil && c.Refusal.Kind == fault.Expired; !c.Outcome && !tooLate {
 		remember(u, c, result)
 	}
 	m := result.Meeting
@@ -222,6 +222,8 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 }
 
 // decide runs the use case, unless it comes too late. A deadline is a network time-out of the caller's, by the machine's clock.
+// That it came too late is not remembered: nothing was done, every copy of the same request is as late, and one with a later
+// deadline is the caller who asks again under the same key, as a 503 tells him to.
 func decide(u *Unit, c *Command) (Result, error) {
 	if !c.Deadline.IsZero() && time.Now().After(c.Deadline) {
 		return Result{}, fault.New(fault.Expired, ReasonExpired, "the request came too late and was not carried out")

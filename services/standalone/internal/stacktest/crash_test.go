@@ -105,7 +105,7 @@ func places(t *testing.T) []string {
 }
 
 // atOnce is how many stacks run side by side: most of the time they wait for a lease to end.
-const atOnce = 6
+const atOnce = 10
 
 func TestKillAtEveryPlaceBetweenTwoWrites(t *testing.T) {
 	names, cases := places(t), crashes()
