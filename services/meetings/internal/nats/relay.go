@@ -105,6 +105,8 @@ type leader struct {
 	// before new ones.
 	published int64
 	behind    bool
+	// first is the first message that the stream holds.
+	first uint64
 	// swept, compared and kept are when it was last looked for lost jobs, for lost streams, and for old rows.
 	swept, compared, kept time.Time
 	// worked: a round went well.
@@ -231,31 +233,48 @@ func (l *leader) publishEvents(ctx context.Context) (int, error) {
 	return len(events), nil
 }
 
-// publish sends a window and waits for every acknowledgement; it returns the highest stream sequence.
+// publish sends a window and waits for every acknowledgement; it returns the highest stream sequence. A stream that was emptied
+// still knows the ids of late and would swallow them, so what it calls a double of a message that it no longer holds is sent
+// under another message id; the event's own stays.
 func (l *leader) publish(ctx context.Context, events []app.LoggedEvent) (uint64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, publishWait, fmt.Errorf("MEET_EVENTS acknowledged nothing within %s", publishWait))
 	defer cancel()
+	last, swallowed, err := l.send(ctx, events, "")
+	if err != nil || len(swallowed) == 0 {
+		return last, err
+	}
+	again, _, err := l.send(ctx, swallowed, "."+strconv.FormatUint(l.first, 10))
+	return max(last, again), err
+}
+
+func (l *leader) send(ctx context.Context, events []app.LoggedEvent, suffix string) (last uint64, swallowed []app.LoggedEvent, err error) {
 	js := l.bus.JetStream()
 	futures := make([]jetstream.PubAckFuture, 0, len(events))
 	for i := range events {
-		future, err := js.PublishMsgAsync(eventMessage(&events[i]))
+		msg := eventMessage(&events[i])
+		if suffix != "" {
+			msg.Header.Set("Nats-Msg-Id", msg.Header.Get("Nats-Msg-Id")+suffix)
+		}
+		future, err := js.PublishMsgAsync(msg)
 		if err != nil {
-			return 0, fmt.Errorf("publish event %d: %w", events[i].Seq, err)
+			return 0, nil, fmt.Errorf("publish event %d: %w", events[i].Seq, err)
 		}
 		futures = append(futures, future)
 	}
-	var last uint64
 	for i, future := range futures {
 		select {
 		case ack := <-future.Ok():
 			last = max(last, ack.Sequence)
+			if ack.Duplicate && ack.Sequence < l.first {
+				swallowed = append(swallowed, events[i])
+			}
 		case err := <-future.Err():
-			return 0, fmt.Errorf("publish event %d: %w", events[i].Seq, err)
+			return 0, nil, fmt.Errorf("publish event %d: %w", events[i].Seq, err)
 		case <-ctx.Done():
-			return 0, fmt.Errorf("publish event %d: %w", events[i].Seq, context.Cause(ctx))
+			return 0, nil, fmt.Errorf("publish event %d: %w", events[i].Seq, context.Cause(ctx))
 		}
 	}
-	return last, nil
+	return last, swallowed, nil
 }
 
 // source is the ce-source of every event.
@@ -391,6 +410,7 @@ func (l *leader) recover(ctx context.Context) error {
 		return fmt.Errorf("look at %s: %w", subject.StreamJobs, err)
 	}
 	held := events.CachedInfo().State
+	l.first = held.FirstSeq
 	now := state
 	now.EventsCreated, now.JobsCreated = clock.Cut(events.CachedInfo().Created), clock.Cut(jobs.CachedInfo().Created)
 	now.EventsLastSeq = held.LastSeq
