@@ -85,7 +85,7 @@ func (c *Client) send(ctx context.Context, method, path, key string, body any, h
 	if err != nil {
 		return Answer{}, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end or given up
+	defer res.Body.Close() // read to its end or given up
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the answer: %w", err)
@@ -228,6 +228,6 @@ func (c *Client) Accept(ctx context.Context, reference, organizer string) (*Prom
 
 // From makes the client begin with the n-th gateway.
 func (c *Client) From(n int) *Client {
-	c.next.Store(uint64(n)) //nolint:gosec // small
+	c.next.Store(uint64(n))
 	return c
 }

@@ -17,6 +17,7 @@ import (
 )
 
 func TestManyInstancesAreOneProduct(t *testing.T) {
+	t.Parallel()
 	s := stacktest.Start(t, stacktest.Options{Gateways: 2, Meetings: 3, Schedulers: 2, Throwaway: true})
 	promises := everyCallerSeesHisOwnOrder(t, s)
 	s.Drain(t)
@@ -160,6 +161,7 @@ func listen(t *testing.T, s *stacktest.Stack) <-chan arrival {
 }
 
 func TestARepeatAtAnotherGatewayWaitsForTheSameLink(t *testing.T) {
+	t.Parallel()
 	s := stacktest.Start(t, stacktest.Options{Gateways: 2, Throwaway: true})
 	if err := s.Faults(t.Context(), map[string]any{"match": "POST /calendar/v3/", "latency": "1500ms", "times": 1}); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestARepeatAfterAnOutageIsCarriedOut(t *testing.T) {
+	t.Parallel()
 	s := stacktest.Start(t, stacktest.Options{Throwaway: true, Env: []string{"MEET_COMMAND_TIMEOUT=1s"}})
 	meetings := s.Meetings[0]
 	if err := meetings.Kill(); err != nil {

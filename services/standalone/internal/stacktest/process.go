@@ -66,7 +66,7 @@ func (p *Process) Launch(extra ...string) error {
 	}
 	r := &run{started: make(chan struct{}), exited: make(chan struct{})}
 	// Not bound to a context: it ends by the test's own hand, or with the test.
-	r.cmd = exec.Command(p.path, p.args...) //nolint:noctx,gosec // see above; the path is that of a program just built
+	r.cmd = exec.Command(p.path, p.args...) //nolint:noctx // see above
 	r.cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}, p.env...), extra...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: p.credential}
 	r.cmd.WaitDelay = 2 * time.Second // what the program leaves behind may hold its log open

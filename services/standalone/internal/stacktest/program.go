@@ -57,7 +57,7 @@ func Folder(tb testing.TB, credential *syscall.Credential) string {
 			tb.Error(err)
 		}
 	})
-	err = os.Chmod(top, 0o755) //nolint:gosec // Postgres has a user of its own when root tests
+	err = os.Chmod(top, 0o755) // Postgres has a user of its own when root tests
 	if credential != nil {
 		err = errors.Join(err, os.Chown(top, int(credential.Uid), int(credential.Gid)))
 	}
@@ -70,7 +70,7 @@ func Folder(tb testing.TB, credential *syscall.Credential) string {
 // ReadAddresses reads the data folder of a standalone that has started.
 func ReadAddresses(dir string) (Addresses, error) {
 	var a Addresses
-	text, err := os.ReadFile(filepath.Join(dir, "addresses.json")) //nolint:gosec // of the test's own folder
+	text, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
 	if err != nil {
 		return a, err
 	}
@@ -116,7 +116,7 @@ func Family(pid int) []int {
 		return nil
 	}
 	for _, dir := range dirs {
-		text, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of the kernel
+		text, err := os.ReadFile(filepath.Join(dir, "stat"))
 		if err != nil {
 			continue // it has ended meanwhile
 		}

@@ -63,7 +63,7 @@ func compile(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // other users run them too
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run them too
 		return dir, err
 	}
 	args := []string{"build", "-buildvcs=false", "-tags", "failpoint", "-o", dir + "/"}
@@ -73,7 +73,7 @@ func compile(ctx context.Context) (string, error) {
 	} {
 		args = append(args, module+program)
 	}
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil { //nolint:gosec // constants
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("build the programs: %w: %s", err, out)
 	}
 	return dir, nil
@@ -154,7 +154,7 @@ func Prepare(tb testing.TB, o Options) *Stack {
 	}
 	s := &Stack{dir: dir, options: o, ops: make(map[*Process]string)}
 	tb.Cleanup(func() { s.End(tb) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres has a user of its own when root tests
+	if err := os.Chmod(dir, 0o755); err != nil { // Postgres has a user of its own when root tests
 		tb.Fatal(err)
 	}
 	if s.self, err = os.Executable(); err != nil {

@@ -142,6 +142,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func TestNothingAnsweredIsLostWhenEveryPartIsKilled(t *testing.T) {
+	t.Parallel()
 	s := stacktest.Start(t, stacktest.Options{Gateways: 2, Meetings: 2, Schedulers: 2})
 	promises := storm{
 		clients: 8, services: 4, servers: 1, calm: 600 * time.Millisecond, away: 200 * time.Millisecond, patience: time.Minute,
@@ -196,6 +197,7 @@ func loseJetStream(t *testing.T, s *stacktest.Stack, promises *[]*stacktest.Prom
 }
 
 func TestNothingAnsweredIsLostWithJetStream(t *testing.T) {
+	t.Parallel()
 	s := stacktest.Start(t, stacktest.Options{Throwaway: true})
 	client := s.NewClient()
 	var promises []*stacktest.Promise

@@ -91,7 +91,7 @@ func (s *Stack) control(ctx context.Context, method, path string, body, into any
 	if err != nil {
 		return fmt.Errorf("ask the emulator: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end or given up
+	defer res.Body.Close() // read to its end or given up
 	if res.StatusCode >= http.StatusBadRequest {
 		return fmt.Errorf("the emulator answers %s", res.Status)
 	}
@@ -350,7 +350,7 @@ func read(ctx context.Context, stream jetstream.Stream) (seqs map[string]int64, 
 		return nil, 0, fmt.Errorf("read the stream: %w", err)
 	}
 	for count := uint64(0); count < info.State.Msgs; {
-		batch, err := consumer.Fetch(int(min(1000, info.State.Msgs-count)), jetstream.FetchMaxWait(10*time.Second)) //nolint:gosec // bounded
+		batch, err := consumer.Fetch(int(min(1000, info.State.Msgs-count)), jetstream.FetchMaxWait(10*time.Second))
 		if err != nil {
 			return nil, 0, fmt.Errorf("read the stream: %w", err)
 		}
@@ -376,12 +376,12 @@ func read(ctx context.Context, stream jetstream.Stream) (seqs map[string]int64, 
 		if got == 0 {
 			return nil, 0, fmt.Errorf("the stream gave %d of %d messages", count, info.State.Msgs)
 		}
-		count += uint64(got) //nolint:gosec // not negative
+		count += uint64(got)
 	}
 	return seqs, doubles, nil
 }
 
-// SameLog: every event of before is still there under its number.
+// SameLog checks that every event of before is still there under its number.
 func SameLog(tb testing.TB, before, after []Numbered) {
 	tb.Helper()
 	if len(after) < len(before) || !slices.Equal(before, after[:len(before)]) {
