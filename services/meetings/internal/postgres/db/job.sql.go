@@ -82,7 +82,7 @@ func (q *Queries) InsertGoogleJobs(ctx context.Context, arg InsertGoogleJobsPara
 
 const lockGoogleJobs = `-- name: LockGoogleJobs :many
 SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at FROM jobs j
-WHERE j.class = 'google' AND j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[]))
+WHERE j.class = 'google' AND j.meeting_id = ANY ($1::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
 ORDER BY j.meeting_id FOR UPDATE OF j
 `
 
@@ -91,6 +91,7 @@ type LockGoogleJobsParams struct {
 	Uids []uuid.UUID
 }
 
+// An array, not a join: a plan kept from when the tables were empty would walk all jobs.
 func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) ([]Job, error) {
 	rows, err := q.db.Query(ctx, lockGoogleJobs, arg.Ids, arg.Uids)
 	if err != nil {

@@ -142,7 +142,7 @@ func (q *Queries) GetRecording(ctx context.Context, id int64) (Recording, error)
 
 const guestsOf = `-- name: GuestsOf :many
 SELECT p.meeting_id, p.email FROM participants p
-WHERE p.invited AND p.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[]))
+WHERE p.invited AND p.meeting_id = ANY ($1::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
 ORDER BY p.id
 `
 
@@ -156,6 +156,7 @@ type GuestsOfRow struct {
 	Email     string
 }
 
+// An array for the reason of LockGoogleJobs.
 func (q *Queries) GuestsOf(ctx context.Context, arg GuestsOfParams) ([]GuestsOfRow, error) {
 	rows, err := q.db.Query(ctx, guestsOf, arg.Ids, arg.Uids)
 	if err != nil {

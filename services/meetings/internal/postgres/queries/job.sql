@@ -1,6 +1,7 @@
 -- name: LockGoogleJobs :many
+-- An array, not a join: a plan kept from when the tables were empty would walk all jobs.
 SELECT j.* FROM jobs j
-WHERE j.class = 'google' AND j.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY (@ids::bigint[]) OR m.uid = ANY (@uids::uuid[]))
+WHERE j.class = 'google' AND j.meeting_id = ANY (@ids::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY (@uids::uuid[])))
 ORDER BY j.meeting_id FOR UPDATE OF j;
 
 -- name: CountOut :one

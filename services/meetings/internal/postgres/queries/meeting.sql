@@ -8,8 +8,9 @@ WHERE m.id = ANY (@ids::bigint[]) OR m.uid = ANY (@uids::uuid[])
 ORDER BY m.id FOR NO KEY UPDATE OF m;
 
 -- name: GuestsOf :many
+-- An array for the reason of LockGoogleJobs.
 SELECT p.meeting_id, p.email FROM participants p
-WHERE p.invited AND p.meeting_id IN (SELECT m.id FROM meetings m WHERE m.id = ANY (@ids::bigint[]) OR m.uid = ANY (@uids::uuid[]))
+WHERE p.invited AND p.meeting_id = ANY (@ids::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY (@uids::uuid[])))
 ORDER BY p.id;
 
 -- name: InsertMeetings :exec
