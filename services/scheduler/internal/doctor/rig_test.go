@@ -1,0 +1,216 @@
+package doctor
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
+)
+
+const (
+	admin     = "meetings@clinic.example"
+	organizer = "doctor@clinic.example"
+	suspended = "gone@clinic.example"
+	clientID  = "100000000000000000001"
+	account   = "emulator@meet-emulator.iam.gserviceaccount.com"
+)
+
+// rig is the emulator as a Workspace with an administrator, and a doctor that takes it for Google.
+type rig struct {
+	*googlefake.Server
+	t       *testing.T
+	url     string
+	keyFile string
+	target  Target
+	secrets []string
+
+	mu     sync.Mutex
+	writes []string // requests that may change something, the token's apart
+	ahead  time.Duration
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	fake, err := googlefake.New(googlefake.Config{Strict: true, Users: []string{admin, organizer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Server: fake, t: t}
+	server := httptest.NewServer(http.HandlerFunc(r.serve))
+	t.Cleanup(func() {
+		server.Close()
+		if err := fake.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.url = server.URL
+	r.keyFile = r.write(string(fake.ServiceAccountKey(server.URL)))
+	var key struct {
+		PrivateKey string `json:"private_key"`
+	}
+	if err := json.Unmarshal(fake.ServiceAccountKey(server.URL), &key); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(key.PrivateKey, "\n") {
+		if len(line) > 20 && !strings.HasPrefix(line, "-") {
+			r.secrets = append(r.secrets, line)
+		}
+	}
+	if len(r.secrets) < 10 {
+		t.Fatal("the key's lines were not found")
+	}
+	r.secrets = append(r.secrets, "emulator.ey", "eyJ", "GOCSPX", "PRIVATE KEY", "Bearer") // access tokens, assertions
+	r.target = Target{
+		KeyFile: r.keyFile, Emulator: func() string { return server.URL },
+		AdminEmail: admin, Domains: []string{"clinic.example"}, CalendarID: "primary",
+	}
+	return r
+}
+
+// write keeps a text in a file of this test.
+func (r *rig) write(text string) string {
+	r.t.Helper()
+	path := filepath.Join(r.t.TempDir(), "key.json")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return path
+}
+
+// serve is the emulator behind a clock that may be off and a list of what was asked.
+func (r *rig) serve(w http.ResponseWriter, in *http.Request) {
+	r.mu.Lock()
+	if in.Method != http.MethodGet && in.URL.Path != "/token" {
+		r.writes = append(r.writes, in.Method+" "+in.URL.Path)
+	}
+	ahead := r.ahead
+	r.mu.Unlock()
+	w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+	if in.Method == http.MethodGet && (in.URL.Path == "/v2/conferenceRecords" || in.URL.Path == "/drive/v3/files" || strings.HasSuffix(in.URL.Path, "/events")) {
+		r.list(w, in)
+		return
+	}
+	r.ServeHTTP(w, in)
+}
+
+// list answers for an emulator that does not play these lists, as Google does where there is nothing to list, and says in the
+// list of a calendar what the administrator's role there is.
+func (r *rig) list(w http.ResponseWriter, in *http.Request) {
+	recorder := httptest.NewRecorder()
+	r.ServeHTTP(recorder, in)
+	body, status := recorder.Body.Bytes(), recorder.Code
+	if status == http.StatusNotFound && !strings.HasSuffix(in.URL.Path, "/events") {
+		status, body = http.StatusOK, []byte("{}")
+		for name, path := range map[string]string{"meet": "/v2/", "drive": "/drive/"} {
+			if slices.Contains(r.Setup().DisabledAPIs, name) && strings.HasPrefix(in.URL.Path, path) {
+				status, body = http.StatusForbidden, disabled(name+".googleapis.com")
+			}
+		}
+	}
+	if role := r.Setup().Calendars[r.target.CalendarID][admin]; role != "" {
+		body = regexp.MustCompile(`"accessRole":\s*"[a-z]+"`).ReplaceAll(body, []byte(`"accessRole":"`+role+`"`))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// disabled is Google's answer where an API is not enabled.
+func disabled(service string) []byte {
+	const text = `{"error":{"code":403,"message":"API has not been used in project meet-emulator before or it is disabled.","status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED","domain":"googleapis.com","metadata":{"service":"SERVICE","activationUrl":"https://console.developers.google.com/apis/api/SERVICE/overview?project=meet-emulator"}}]}}`
+	return []byte(strings.NewReplacer("SERVICE_DISABLED", "SERVICE_DISABLED", "SERVICE", service).Replace(text))
+}
+
+func (r *rig) setup(change func(*googlefake.Setup)) {
+	r.t.Helper()
+	if err := r.Configure(func(u *googlefake.Setup) error { change(u); return nil }); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) fault(faults ...googlefake.Fault) {
+	r.t.Helper()
+	if err := r.AddFaults(faults...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// visit runs the checks of Google. No secret may be in what it says.
+func (r *rig) visit(o Options) Report {
+	r.t.Helper()
+	d, err := New(r.target.Simulated, GoogleChecks(r.target, NewTransport())...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	report := d.Visit(r.t.Context(), o)
+	r.noSecret(report.text())
+	r.noSecret(report.json())
+	return report
+}
+
+func (r *rig) noSecret(shown []byte) {
+	r.t.Helper()
+	for _, secret := range r.secrets {
+		if bytes.Contains(shown, []byte(secret)) {
+			r.t.Errorf("%q is shown in\n%s", secret, shown)
+		}
+	}
+}
+
+// live are the events that are there.
+func (r *rig) live() (ids []string) {
+	r.t.Helper()
+	state, err := r.State()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range state.Events {
+		if e.Status != "cancelled" {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
+func (r *rig) asked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.writes)
+}
+
+// plain takes out of a report what differs from run to run.
+func (r *rig) plain(report []byte) []byte {
+	text := strings.NewReplacer(r.url, "http://google", r.target.KeyFile, "/etc/meet/key.json").Replace(string(report))
+	text = regexp.MustCompile(`"seconds": [0-9.]+`).ReplaceAllString(text, `"seconds": 0`)
+	return []byte(regexp.MustCompile(`skipped in [0-9.ms]+`).ReplaceAllString(text, "skipped in 0s"))
+}
+
+func find(report Report, check string) Result {
+	for _, c := range report.Results {
+		if c.Check == check {
+			return c
+		}
+	}
+	return Result{}
+}
+
+// named are the checks with one of the statuses.
+func named(report Report, statuses ...Status) (names []string) {
+	for _, c := range report.Results {
+		if slices.Contains(statuses, c.Status) {
+			names = append(names, c.Check)
+		}
+	}
+	return names
+}
+
