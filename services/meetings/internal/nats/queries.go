@@ -67,6 +67,7 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 		answer(q, s, subject.VerifyPassword, q.verifyPassword),
 		answer(q, s, subject.CheckHealth, q.checkHealth),
 		answer(q, s, subject.GetMeetingWish, q.getMeetingWish),
+		b.Conn().Flush(), // who starts next may ask at once
 	)
 }
 
