@@ -85,10 +85,7 @@ func NewStore(c Config, log *slog.Logger) *Store { return &Store{config: c, log:
 
 // Start waits for the database with back-off, brings the schema up to date and opens the pools.
 func (s *Store) Start(ctx context.Context) error {
-	if err := s.wait(ctx); err != nil {
-		return err
-	}
-	if err := Migrate(ctx, s.config.URL()); err != nil {
+	if err := s.migrate(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -108,9 +105,24 @@ func hotSettings() map[string]string {
 	return map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 }
 
-func (s *Store) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.config.Wait, fmt.Errorf("no answer from Postgres within %s", s.config.Wait))
+// migrate waits for the database and brings its schema up to date. A database that goes away in the middle is waited for again
+// for what is left of the time; a migration itself takes as long as it takes.
+func (s *Store) migrate(ctx context.Context) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, s.config.Wait, fmt.Errorf("no answer from Postgres within %s", s.config.Wait))
 	defer cancel()
+	for {
+		if err := s.wait(waiting); err != nil {
+			return err
+		}
+		err := Migrate(ctx, s.config.URL())
+		if err == nil || !unreached(err) || waiting.Err() != nil {
+			return err
+		}
+		s.log.InfoContext(ctx, "Postgres went away during the migrations", "error", err)
+	}
+}
+
+func (s *Store) wait(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, time.Second
 	said := false
