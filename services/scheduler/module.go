@@ -13,6 +13,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/doctor"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
@@ -48,6 +49,7 @@ var Module = fx.Module("scheduler",
 	),
 	google.Module,
 	nats.Module,
+	doctor.Module,
 )
 
 // Settings are those of the scheduler as a program of its own.

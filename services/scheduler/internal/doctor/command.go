@@ -35,7 +35,7 @@ type Command struct {
 
 // checkedElsewhere are settings whose mistakes other checks name, with more to say about them.
 func checkedElsewhere(variable string) bool {
-	return variable == "GOOGLE_SERVICE_ACCOUNT_FILE" || variable == "GOOGLE_WORKSPACE_ADMIN_EMAIL"
+	return variable == "GOOGLE_SERVICE_ACCOUNT_FILE" || variable == "GOOGLE_WORKSPACE_ADMIN_EMAIL" || variable == "MEET_EMULATOR_URL"
 }
 
 // settings are the program's own.

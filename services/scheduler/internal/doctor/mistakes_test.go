@@ -49,7 +49,9 @@ func TestEachCommonMistakeIsNamedAloneWithItsFix(t *testing.T) {
 			check: "google.key", detail: "is the file of an OAuth client", place: "Service accounts, the account, Keys, Add key, JSON", paste: "GOOGLE_SERVICE_ACCOUNT_FILE=/etc/meet/key.json",
 		},
 		"03 the client id is not delegated": {
-			make:  func(r *rig, _ *Options) { r.setup(func(u *googlefake.Setup) { u.Delegation = granted("42", "calendar.events") }) },
+			make: func(r *rig, _ *Options) {
+				r.setup(func(u *googlefake.Setup) { u.Delegation = granted("42", "calendar.events") })
+			},
 			check: "google.delegation", detail: "its entry is missing", place: "Domain-wide delegation", paste: both,
 		},
 		"04 one scope is missing": {

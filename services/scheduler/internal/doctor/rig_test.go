@@ -213,4 +213,3 @@ func named(report Report, statuses ...Status) (names []string) {
 	}
 	return names
 }
-

@@ -2,7 +2,10 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/signal"
+	"syscall"
 	_ "time/tzdata" // images carry no zone files
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
@@ -14,9 +17,18 @@ import (
 const program = "meet-middleware"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "doctor" { // before the settings are refused: it says what is wrong with them
+		os.Exit(doctor())
+	}
 	settings := config.Main[standalone.Settings](program, os.Args[1:])
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
 		os.Exit(httpserver.Healthcheck(httpserver.LocalURL(settings.OpsAddr)))
 	}
 	os.Exit(lifecycle.Run(program, standalone.Program(settings)))
+}
+
+func doctor() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return standalone.LoadDoctor(ctx, program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
 }
