@@ -47,7 +47,7 @@ func descriptor[M proto.Message]() protoreflect.MessageDescriptor {
 func commands() []entry {
 	return []entry{
 		CreateMeeting.entry(), UpdateMeeting.entry(), CancelMeeting.entry(), ProvisionMeeting.entry(), MeetingSynced.entry(),
-		CreateUser.entry(), UpdateUser.entry(),
+		CalendarFollowed.entry(), CalendarNoticed.entry(), CreateUser.entry(), UpdateUser.entry(),
 	}
 }
 
@@ -63,11 +63,11 @@ func events() []entry {
 	return []entry{
 		MeetingCreated.entry(), MeetingReady.entry(), MeetingProvisionFailed.entry(), MeetingUpdated.entry(),
 		MeetingRescheduled.entry(), MeetingStatusChanged.entry(), MeetingCancelled.entry(), MeetingSyncedEvent.entry(),
-		MeetingSyncFailed.entry(), UserCreated.entry(), UserUpdated.entry(),
+		MeetingSyncFailed.entry(), MeetingDrifted.entry(), ParticipantResponded.entry(), UserCreated.entry(), UserUpdated.entry(),
 	}
 }
 
-func jobs() []entry { return []entry{SyncMeeting.entry()} }
+func jobs() []entry { return []entry{SyncMeeting.entry(), FollowCalendar.entry()} }
 
 func TestThePageOfSubjectsHasEverySubject(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "subject.go", nil, 0)

@@ -74,7 +74,9 @@ func JobConsumer(class string) jetstream.ConsumerConfig {
 
 // The job classes.
 const (
-	ClassGoogle       = "google"
+	ClassGoogle = "google"
+	// ClassObserve reads what happens at Google; apart from what changes it, so that nobody waits behind a reading.
+	ClassObserve      = "observe"
 	ClassWebhook      = "webhook"
 	ClassMail         = "mail"
 	ClassExport       = "export"

@@ -30,6 +30,8 @@ const (
 	CancelMeeting    Command[*meetv1.CancelMeetingRequest, *meetv1.CancelMeetingResponse]       = "meet.cmd.meeting.cancel"
 	ProvisionMeeting Command[*meetv1.ProvisionMeetingRequest, *meetv1.ProvisionMeetingResponse] = "meet.cmd.meeting.provision"
 	MeetingSynced    Command[*meetv1.MeetingSyncedRequest, *meetv1.MeetingSyncedResponse]       = "meet.cmd.meeting.synced"
+	CalendarFollowed Command[*meetv1.CalendarFollowedRequest, *meetv1.CalendarFollowedResponse] = "meet.cmd.calendar.followed"
+	CalendarNoticed  Command[*meetv1.CalendarNoticedRequest, *meetv1.CalendarNoticedResponse]   = "meet.cmd.calendar.noticed"
 	CreateUser       Command[*meetv1.CreateUserRequest, *meetv1.UserResponse]                   = "meet.cmd.user.create"
 	UpdateUser       Command[*meetv1.UpdateUserRequest, *meetv1.UserResponse]                   = "meet.cmd.user.update"
 )
@@ -65,13 +67,16 @@ const (
 	MeetingCancelled       Event[*meetv1.MeetingCancelled]       = "meet.evt.meeting.cancelled"
 	MeetingSyncedEvent     Event[*meetv1.MeetingSynced]          = "meet.evt.meeting.synced"
 	MeetingSyncFailed      Event[*meetv1.MeetingSyncFailed]      = "meet.evt.meeting.sync_failed"
+	MeetingDrifted         Event[*meetv1.MeetingDrifted]         = "meet.evt.meeting.drifted"
+	ParticipantResponded   Event[*meetv1.ParticipantResponded]   = "meet.evt.participant.responded"
 	UserCreated            Event[*meetv1.UserCreated]            = "meet.evt.user.created"
 	UserUpdated            Event[*meetv1.UserUpdated]            = "meet.evt.user.updated"
 )
 
 // The jobs.
 const (
-	SyncMeeting Job[*meetv1.SyncMeetingJob] = "meet.job.google.sync_meeting"
+	SyncMeeting    Job[*meetv1.SyncMeetingJob]    = "meet.job.google.sync_meeting"
+	FollowCalendar Job[*meetv1.FollowCalendarJob] = "meet.job.observe.follow_calendar"
 )
 
 // Core NATS subjects.

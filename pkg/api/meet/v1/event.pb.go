@@ -781,6 +781,179 @@ func (x *MeetingSyncFailed) GetVersion() int64 {
 	return 0
 }
 
+// MeetingDrifted: somebody changed or deleted the event in Google Calendar.
+type MeetingDrifted struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId  int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	// Names of what differs: scheduled_start, scheduled_end, summary, description, invited_emails; or deleted, restored alone.
+	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// What is done about it: adopt, restore or alert.
+	Policy            string `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	Version           int64  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	ExternalReference string `protobuf:"bytes,6,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *MeetingDrifted) Reset() {
+	*x = MeetingDrifted{}
+	mi := &file_meet_v1_event_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeetingDrifted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeetingDrifted) ProtoMessage() {}
+
+func (x *MeetingDrifted) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeetingDrifted.ProtoReflect.Descriptor instead.
+func (*MeetingDrifted) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MeetingDrifted) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *MeetingDrifted) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *MeetingDrifted) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *MeetingDrifted) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *MeetingDrifted) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MeetingDrifted) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// ParticipantResponded: somebody answered the invitation in Google Calendar.
+type ParticipantResponded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId     int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid    string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ParticipantId int64                  `protobuf:"varint,3,opt,name=participant_id,json=participantId,proto3" json:"participant_id,omitempty"`
+	// needsAction, declined, tentative or accepted.
+	Response          string `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
+	Version           int64  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	ExternalReference string `protobuf:"bytes,6,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ParticipantResponded) Reset() {
+	*x = ParticipantResponded{}
+	mi := &file_meet_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantResponded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantResponded) ProtoMessage() {}
+
+func (x *ParticipantResponded) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantResponded.ProtoReflect.Descriptor instead.
+func (*ParticipantResponded) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ParticipantResponded) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *ParticipantResponded) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *ParticipantResponded) GetParticipantId() int64 {
+	if x != nil {
+		return x.ParticipantId
+	}
+	return 0
+}
+
+func (x *ParticipantResponded) GetResponse() string {
+	if x != nil {
+		return x.Response
+	}
+	return ""
+}
+
+func (x *ParticipantResponded) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ParticipantResponded) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
 // UserCreated: a user came to be, by hand or as the organizer of a meeting.
 type UserCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -792,7 +965,7 @@ type UserCreated struct {
 
 func (x *UserCreated) Reset() {
 	*x = UserCreated{}
-	mi := &file_meet_v1_event_proto_msgTypes[9]
+	mi := &file_meet_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +977,7 @@ func (x *UserCreated) String() string {
 func (*UserCreated) ProtoMessage() {}
 
 func (x *UserCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_event_proto_msgTypes[9]
+	mi := &file_meet_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +990,7 @@ func (x *UserCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserCreated.ProtoReflect.Descriptor instead.
 func (*UserCreated) Descriptor() ([]byte, []int) {
-	return file_meet_v1_event_proto_rawDescGZIP(), []int{9}
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UserCreated) GetUserId() int64 {
@@ -845,7 +1018,7 @@ type UserUpdated struct {
 
 func (x *UserUpdated) Reset() {
 	*x = UserUpdated{}
-	mi := &file_meet_v1_event_proto_msgTypes[10]
+	mi := &file_meet_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1030,7 @@ func (x *UserUpdated) String() string {
 func (*UserUpdated) ProtoMessage() {}
 
 func (x *UserUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_event_proto_msgTypes[10]
+	mi := &file_meet_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1043,7 @@ func (x *UserUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserUpdated.ProtoReflect.Descriptor instead.
 func (*UserUpdated) Descriptor() ([]byte, []int) {
-	return file_meet_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UserUpdated) GetUserId() int64 {
@@ -972,7 +1145,25 @@ const file_meet_v1_event_proto_rawDesc = "" +
 	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
 	"meetingUid\x12(\n" +
 	"\x05error\x18\x03 \x01(\v2\x12.meet.v1.SyncErrorR\x05error\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"M\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\"\xc9\x01\n" +
+	"\x0eMeetingDrifted\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12\x16\n" +
+	"\x06policy\x18\x04 \x01(\tR\x06policy\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12-\n" +
+	"\x12external_reference\x18\x06 \x01(\tR\x11externalReference\"\xe2\x01\n" +
+	"\x14ParticipantResponded\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12%\n" +
+	"\x0eparticipant_id\x18\x03 \x01(\x03R\rparticipantId\x12\x1a\n" +
+	"\bresponse\x18\x04 \x01(\tR\bresponse\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12-\n" +
+	"\x12external_reference\x18\x06 \x01(\tR\x11externalReference\"M\n" +
 	"\vUserCreated\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x03R\x06userId\x12%\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x11.meet.v1.UserRoleR\x04role\">\n" +
@@ -992,7 +1183,7 @@ func file_meet_v1_event_proto_rawDescGZIP() []byte {
 	return file_meet_v1_event_proto_rawDescData
 }
 
-var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_meet_v1_event_proto_goTypes = []any{
 	(*MeetingCreated)(nil),         // 0: meet.v1.MeetingCreated
 	(*MeetingReady)(nil),           // 1: meet.v1.MeetingReady
@@ -1003,25 +1194,27 @@ var file_meet_v1_event_proto_goTypes = []any{
 	(*MeetingCancelled)(nil),       // 6: meet.v1.MeetingCancelled
 	(*MeetingSynced)(nil),          // 7: meet.v1.MeetingSynced
 	(*MeetingSyncFailed)(nil),      // 8: meet.v1.MeetingSyncFailed
-	(*UserCreated)(nil),            // 9: meet.v1.UserCreated
-	(*UserUpdated)(nil),            // 10: meet.v1.UserUpdated
-	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
-	(*SyncError)(nil),              // 12: meet.v1.SyncError
-	(MeetingStatus)(0),             // 13: meet.v1.MeetingStatus
-	(UserRole)(0),                  // 14: meet.v1.UserRole
+	(*MeetingDrifted)(nil),         // 9: meet.v1.MeetingDrifted
+	(*ParticipantResponded)(nil),   // 10: meet.v1.ParticipantResponded
+	(*UserCreated)(nil),            // 11: meet.v1.UserCreated
+	(*UserUpdated)(nil),            // 12: meet.v1.UserUpdated
+	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
+	(*SyncError)(nil),              // 14: meet.v1.SyncError
+	(MeetingStatus)(0),             // 15: meet.v1.MeetingStatus
+	(UserRole)(0),                  // 16: meet.v1.UserRole
 }
 var file_meet_v1_event_proto_depIdxs = []int32{
-	11, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
-	11, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
-	12, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
-	11, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
-	11, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
-	11, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
-	11, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
-	13, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
-	13, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
-	12, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
-	14, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
+	13, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
+	13, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
+	14, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
+	13, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
+	13, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
+	13, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
+	13, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
+	15, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
+	15, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
+	14, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
+	16, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
 	11, // [11:11] is the sub-list for method output_type
 	11, // [11:11] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
@@ -1041,7 +1234,7 @@ func file_meet_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meet_v1_event_proto_rawDesc), len(file_meet_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -305,7 +305,14 @@ type GoogleCopy struct {
 	AccessType string `protobuf:"bytes,12,opt,name=access_type,json=accessType,proto3" json:"access_type,omitempty"`
 	// Of what the event was last made to say, so that a change which does not touch the event costs no call and tells no guest;
 	// opaque, empty while unknown.
-	EventDigest   string `protobuf:"bytes,13,opt,name=event_digest,json=eventDigest,proto3" json:"event_digest,omitempty"`
+	EventDigest string `protobuf:"bytes,13,opt,name=event_digest,json=eventDigest,proto3" json:"event_digest,omitempty"`
+	// In whose name the event is kept: the account that owns the calendar or may write to it.
+	Account string `protobuf:"bytes,14,opt,name=account,proto3" json:"account,omitempty"`
+	// When Google last changed the event by our knowledge; absent while unknown.
+	EventUpdated *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=event_updated,json=eventUpdated,proto3" json:"event_updated,omitempty"`
+	// Of each part of the event as Google showed it after our last change; opaque, empty while unknown. Google may store a text
+	// otherwise than it was sent, which is nobody's edit.
+	EventShown    string `protobuf:"bytes,16,opt,name=event_shown,json=eventShown,proto3" json:"event_shown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,6 +434,27 @@ func (x *GoogleCopy) GetAccessType() string {
 func (x *GoogleCopy) GetEventDigest() string {
 	if x != nil {
 		return x.EventDigest
+	}
+	return ""
+}
+
+func (x *GoogleCopy) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *GoogleCopy) GetEventUpdated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EventUpdated
+	}
+	return nil
+}
+
+func (x *GoogleCopy) GetEventShown() string {
+	if x != nil {
+		return x.EventShown
 	}
 	return ""
 }
@@ -691,7 +719,7 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x10 \x01(\x03R\n" +
 	"generation\x12+\n" +
-	"\x06google\x18\x11 \x01(\v2\x13.meet.v1.GoogleCopyR\x06google\"\xb0\x03\n" +
+	"\x06google\x18\x11 \x01(\v2\x13.meet.v1.GoogleCopyR\x06google\"\xac\x04\n" +
 	"\n" +
 	"GoogleCopy\x12\x1f\n" +
 	"\vcalendar_id\x18\x01 \x01(\tR\n" +
@@ -710,7 +738,11 @@ const file_meet_v1_job_proto_rawDesc = "" +
 	"\x0eauto_recording\x18\v \x01(\tR\rautoRecording\x12\x1f\n" +
 	"\vaccess_type\x18\f \x01(\tR\n" +
 	"accessType\x12!\n" +
-	"\fevent_digest\x18\r \x01(\tR\veventDigest\"\x9b\x02\n" +
+	"\fevent_digest\x18\r \x01(\tR\veventDigest\x12\x18\n" +
+	"\aaccount\x18\x0e \x01(\tR\aaccount\x12?\n" +
+	"\revent_updated\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\feventUpdated\x12\x1f\n" +
+	"\vevent_shown\x18\x10 \x01(\tR\n" +
+	"eventShown\"\x9b\x02\n" +
 	"\x14MeetingSyncedRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12\x1d\n" +
@@ -758,14 +790,15 @@ var file_meet_v1_job_proto_depIdxs = []int32{
 	6, // 1: meet.v1.MeetingWish.start:type_name -> google.protobuf.Timestamp
 	6, // 2: meet.v1.MeetingWish.end:type_name -> google.protobuf.Timestamp
 	2, // 3: meet.v1.MeetingWish.google:type_name -> meet.v1.GoogleCopy
-	2, // 4: meet.v1.MeetingSyncedRequest.google:type_name -> meet.v1.GoogleCopy
-	4, // 5: meet.v1.MeetingSyncedRequest.failure:type_name -> meet.v1.SyncFailure
-	6, // 6: meet.v1.SyncFailure.retry_at:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 4: meet.v1.GoogleCopy.event_updated:type_name -> google.protobuf.Timestamp
+	2, // 5: meet.v1.MeetingSyncedRequest.google:type_name -> meet.v1.GoogleCopy
+	4, // 6: meet.v1.MeetingSyncedRequest.failure:type_name -> meet.v1.SyncFailure
+	6, // 7: meet.v1.SyncFailure.retry_at:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_job_proto_init() }

@@ -419,9 +419,12 @@ type Meeting struct {
 	// Filled by GetMeeting and LookupMeeting only.
 	Participants []*Participant `protobuf:"bytes,35,rep,name=participants,proto3" json:"participants,omitempty"`
 	// The longest one; filled by GetMeeting and LookupMeeting only.
-	Recording     *Recording `protobuf:"bytes,36,opt,name=recording,proto3" json:"recording,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Recording *Recording `protobuf:"bytes,36,opt,name=recording,proto3" json:"recording,omitempty"`
+	// Why the recording that is expected may not come, as far as that is known before the meeting; empty while nothing is wrong.
+	// RECORDING_NOT_ALLOWED: Google refused to set the recording, or does not show it as set; error says more.
+	RecordingReason string `protobuf:"bytes,37,opt,name=recording_reason,json=recordingReason,proto3" json:"recording_reason,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Meeting) Reset() {
@@ -704,6 +707,13 @@ func (x *Meeting) GetRecording() *Recording {
 		return x.Recording
 	}
 	return nil
+}
+
+func (x *Meeting) GetRecordingReason() string {
+	if x != nil {
+		return x.RecordingReason
+	}
+	return ""
 }
 
 // SyncError says in a stable code and in words why Google does not have what the meeting wants.
@@ -1731,8 +1741,10 @@ type UpdateMeetingRequest struct {
 	AddInvitedEmails []string `protobuf:"bytes,5,rep,name=add_invited_emails,json=addInvitedEmails,proto3" json:"add_invited_emails,omitempty"`
 	// Guests to remove; those not there are no error.
 	RemoveInvitedEmails []string `protobuf:"bytes,6,rep,name=remove_invited_emails,json=removeInvitedEmails,proto3" json:"remove_invited_emails,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Guests to remove by their participant id; those not there are no error.
+	RemoveParticipantIds []int64 `protobuf:"varint,7,rep,packed,name=remove_participant_ids,json=removeParticipantIds,proto3" json:"remove_participant_ids,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateMeetingRequest) Reset() {
@@ -1803,6 +1815,13 @@ func (x *UpdateMeetingRequest) GetAddInvitedEmails() []string {
 func (x *UpdateMeetingRequest) GetRemoveInvitedEmails() []string {
 	if x != nil {
 		return x.RemoveInvitedEmails
+	}
+	return nil
+}
+
+func (x *UpdateMeetingRequest) GetRemoveParticipantIds() []int64 {
+	if x != nil {
+		return x.RemoveParticipantIds
 	}
 	return nil
 }
@@ -2278,7 +2297,7 @@ var File_meet_v1_meeting_proto protoreflect.FileDescriptor
 
 const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\n" +
-	"\x15meet/v1/meeting.proto\x12\ameet.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\v\n" +
+	"\x15meet/v1/meeting.proto\x12\ameet.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\f\n" +
 	"\aMeeting\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -2320,7 +2339,8 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"updated_at\x18! \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12+\n" +
 	"\torganizer\x18\" \x01(\v2\r.meet.v1.UserR\torganizer\x128\n" +
 	"\fparticipants\x18# \x03(\v2\x14.meet.v1.ParticipantR\fparticipants\x120\n" +
-	"\trecording\x18$ \x01(\v2\x12.meet.v1.RecordingR\trecording\"9\n" +
+	"\trecording\x18$ \x01(\v2\x12.meet.v1.RecordingR\trecording\x12)\n" +
+	"\x10recording_reason\x18% \x01(\tR\x0frecordingReason\"9\n" +
 	"\tSyncError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xd2\x02\n" +
@@ -2425,7 +2445,7 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\x0fscheduled_start\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0escheduledStart\x12.\n" +
 	"\x06status\x18\a \x01(\x0e2\x16.meet.v1.MeetingStatusR\x06status\x129\n" +
 	"\n" +
-	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xcd\x02\n" +
+	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x8e\x03\n" +
 	"\x14UpdateMeetingRequest\x12\x19\n" +
 	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\x127\n" +
 	"\ameeting\x18\x02 \x01(\v2\x15.meet.v1.MeetingPatchB\x06\xbaH\x03\xc8\x01\x01R\ameeting\x12;\n" +
@@ -2434,7 +2454,8 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\x04etag\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x04etag\x12@\n" +
 	"\x12add_invited_emails\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xc8\x01\"\ar\x05\x18\xfe\x01`\x01R\x10addInvitedEmails\x12D\n" +
 	"\x15remove_invited_emails\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n" +
-	"\x10\xc8\x01\"\x05r\x03\x18\xfe\x01R\x13removeInvitedEmails\"\x9e\x02\n" +
+	"\x10\xc8\x01\"\x05r\x03\x18\xfe\x01R\x13removeInvitedEmails\x12?\n" +
+	"\x16remove_participant_ids\x18\a \x03(\x03B\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x14removeParticipantIds\"\x9e\x02\n" +
 	"\fMeetingPatch\x128\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x16.meet.v1.MeetingStatusB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12C\n" +
 	"\x0fscheduled_start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x0escheduledStart\x12?\n" +
