@@ -39,7 +39,7 @@ var Module = fx.Module("gateway",
 			return c.Edge, c.Backend, c.Compat
 		},
 		newAuth,
-		backend.New,
+		newBackend,
 		newRPC,
 		newBuild,
 		compat.New,
@@ -53,6 +53,12 @@ var Module = fx.Module("gateway",
 
 func newAuth(c Config, log *slog.Logger) *auth.Auth {
 	return auth.New(c.Auth.ModeAt(c.Edge.ListenAddr()), log)
+}
+
+func newBackend(lc fx.Lifecycle, c backend.Config, b *bus.Bus) *backend.Backend {
+	made := backend.New(c, b)
+	lc.Append(fx.StartHook(made.Start))
+	return made
 }
 
 func newBuild(who *auth.Auth) compat.Build {

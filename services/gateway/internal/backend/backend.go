@@ -74,15 +74,16 @@ type Backend struct {
 	config Config
 	bus    *bus.Bus
 	now    func() time.Time
+	google *googleState
 
 	zones    sync.Map // names of time zones that were found to be known
 	mu       sync.Mutex
 	inFlight map[uuid.UUID]struct{} // commands under an idempotency key that are not committed yet
 }
 
-// New makes a backend. Deadlines are network time-outs and stay on the machine's clock.
+// New makes a backend; [Backend.Start] lets it know when Google is down. Deadlines are network time-outs and stay on the machine's clock.
 func New(config Config, b *bus.Bus) *Backend {
-	return &Backend{config: config, bus: b, now: time.Now, inFlight: make(map[uuid.UUID]struct{})}
+	return &Backend{config: config, bus: b, now: time.Now, google: newGoogleState(time.Now), inFlight: make(map[uuid.UUID]struct{})}
 }
 
 // Caller is who asks and how, the same for every command.
@@ -238,8 +239,8 @@ func knownZone(name string) bool {
 	return err == nil
 }
 
-// CreateMeeting sends the create, what it left to the server filled in, and waits for its commit, then, unless async, up to
-// Config.CreateWait for Google's link. A meeting whose provisioning failed is returned without an error: Meeting.Error says
+// CreateMeeting sends the create, what it left to the server filled in, and waits for its commit, then, unless async or while
+// Google is down, up to Config.CreateWait for Google's link. A meeting whose provisioning failed is returned without an error: Meeting.Error says
 // why.
 func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, req *meetv1.CreateMeetingRequest) (Created, error) {
 	if err := b.fill(req); err != nil {
@@ -258,18 +259,34 @@ func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, 
 	}
 	created := Created{Meeting: outcome.Response.GetMeeting(), Operation: outcome.Response.GetOperation(), Replayed: outcome.Replayed}
 	wait := b.config.CreateWait - b.now().Sub(started)
-	if async || wait <= 0 {
+	api := apiCalendar
+	if !req.GetCreateCalendarEvent() {
+		api = apiMeet
+	}
+	down, fell := b.google.is(api)
+	if async || down || wait <= 0 {
 		wait = 0
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("Google made no link within %s", b.config.CreateWait))
 	defer cancel()
-	if wait > 0 && b.config.Stopping != nil {
-		stopping := b.config.Stopping(ctx)
+	if wait > 0 {
+		var stopping <-chan struct{}
+		if b.config.Stopping != nil {
+			stopping = b.config.Stopping(ctx)
+		}
 		go func() {
-			select {
-			case <-stopping:
-				cancel()
-			case <-ctx.Done():
+			for {
+				select {
+				case <-stopping:
+					cancel()
+				case <-fell:
+					var gone bool
+					if gone, fell = b.google.is(api); gone {
+						cancel()
+					}
+				case <-ctx.Done():
+					return
+				}
 			}
 		}()
 	}
@@ -280,7 +297,7 @@ func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, 
 				return created, nil
 			}
 		}
-		if async || ctx.Err() != nil && b.config.CreateWait == 0 {
+		if async || down || ctx.Err() != nil && b.config.CreateWait == 0 {
 			return created, nil
 		}
 	}
@@ -342,6 +359,8 @@ type Health struct {
 	Broker bool
 	// Database: the meetings service answered and reaches its database.
 	Database bool
+	// GoogleDown: the schedulers say that an API of Google does not answer.
+	GoogleDown bool
 }
 
 // CheckHealth asks NATS and, through it, the meetings service, side by side. It returns when ctx ends at the latest.
@@ -355,6 +374,7 @@ func (b *Backend) CheckHealth(ctx context.Context) Health {
 	})
 	asked.Wait()
 	h.Broker = h.Broker || h.Database // an answer came over it
+	h.GoogleDown = b.google.any()
 	return h
 }
 

@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -238,5 +239,93 @@ func TestSettingsAreChecked(t *testing.T) {
 		if want == "" && err != nil || want != "" && (len(problems) != 1 || problems[0].Variable != want) {
 			t.Errorf("%s: %v", env, err)
 		}
+	}
+}
+
+// says publishes what a scheduler would.
+func says(t *testing.T, m *backendtest.Meetings, api, state string) {
+	t.Helper()
+	body, err := json.Marshal(subject.GoogleAPIState{API: api, State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Bus.Conn().Publish(subject.GoogleState, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// known waits until the backend has heard whether Google is down.
+func known(t *testing.T, b *backend.Backend, down bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for b.CheckHealth(ctx).GoogleDown != down {
+		if ctx.Err() != nil {
+			t.Fatal("the backend does not hear how Google is doing")
+		}
+	}
+}
+
+func TestACreateDoesNotWaitForAGoogleThatIsDown(t *testing.T) {
+	m := backendtest.New(t)
+	committing(m, nil)
+	backendtest.Query(m, subject.CheckHealth, func(*meetv1.CheckHealthRequest) (*meetv1.CheckHealthResponse, error) {
+		return &meetv1.CheckHealthResponse{Database: true}, nil
+	})
+	c := patient
+	c.CreateWait = time.Hour
+	b := backend.New(c, m.Bus)
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	says(t, m, "calendar", "open")
+	known(t, b, true)
+	if got, err := b.CreateMeeting(t.Context(), backend.Caller{}, false, request()); err != nil || !got.Pending() || got.Operation != "op" {
+		t.Errorf("while it is down: got %+v, %v", got, err)
+	}
+
+	t.Log("a create that waits already answers too")
+	says(t, m, "calendar", "closed")
+	known(t, b, false)
+	type answer struct {
+		backend.Created
+		error
+	}
+	answered := make(chan answer, 1)
+	waiting := make(chan struct{})
+	c.Stopping = func(context.Context) <-chan struct{} { close(waiting); return nil }
+	b = backend.New(c, m.Bus)
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	backendtest.Query(m, subject.GetMeeting, func(*meetv1.GetMeetingRequest) (*meetv1.Meeting, error) { return pending(), nil })
+	go func() {
+		got, err := b.CreateMeeting(t.Context(), backend.Caller{}, false, request())
+		answered <- answer{got, err}
+	}()
+	<-waiting
+	says(t, m, "meet", "open")
+	says(t, m, "calendar", "half_open")
+	if got := <-answered; got.error != nil || !got.Pending() || got.Operation != "op" {
+		t.Errorf("got %+v, %v", got.Created, got.error)
+	}
+}
+
+func TestABareSpaceDoesNotCareAboutCalendar(t *testing.T) {
+	m := backendtest.New(t)
+	committing(m, done())
+	backendtest.Query(m, subject.CheckHealth, func(*meetv1.CheckHealthRequest) (*meetv1.CheckHealthResponse, error) {
+		return &meetv1.CheckHealthResponse{Database: true}, nil
+	})
+	b := backend.New(patient, m.Bus)
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	says(t, m, "calendar", "open")
+	known(t, b, true)
+	bare := request()
+	bare.CreateCalendarEvent = proto.Bool(false)
+	if got, err := b.CreateMeeting(t.Context(), backend.Caller{}, false, bare); err != nil || got.Pending() {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -56,7 +56,7 @@ type health struct {
 	API      string `json:"api" enum:"running"`
 	Database string `json:"database" enum:"connected,disconnected,unknown" doc:"Unknown when the broker is the one that is down."`
 	Broker   string `json:"broker" enum:"connected,disconnected"`
-	Google   string `json:"google" enum:"unknown" doc:"Nobody asks Google for the sake of this answer."`
+	Google   string `json:"google" enum:"unknown,degraded" doc:"Degraded: calls to Google fail; creates answer 202 and go on once it is back. Unknown: no failure is known; nobody asks Google for the sake of this answer."`
 }
 
 // healthWait bounds the answer: clients give up after 2 s.
@@ -67,6 +67,9 @@ func (a *API) health(x *exchange) error {
 	defer cancel()
 	found := a.backend.CheckHealth(ctx)
 	body := health{Status: "ok", API: "running", Database: "connected", Broker: "connected", Google: "unknown"}
+	if found.GoogleDown {
+		body.Google = "degraded" // what is asked is kept and done later, so the service is well
+	}
 	status := http.StatusOK
 	switch {
 	case !found.Broker:

@@ -61,6 +61,27 @@ func TestHealthIsWhatWasChecked(t *testing.T) {
 	})
 	s.as(auth.From(context.Background())).do("GET", "/api/v1/health/", "").
 		is(200, `{"status":"ok","api":"running","database":"connected","broker":"connected","google":"unknown"}`).has("Cache-Control", "no-store")
+	if err := s.api.backend.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.meetings.Bus.Conn().Publish(subject.GoogleState, []byte(`{"api":"calendar","state":"open"}`)); err != nil {
+		t.Fatal(err)
+	}
+	for !s.api.backend.CheckHealth(t.Context()).GoogleDown { // it has heard in a moment
+		if t.Context().Err() != nil {
+			t.Fatal("nothing was heard")
+		}
+	}
+	s.do("GET", "/api/v1/health/", "").
+		is(200, `{"status":"ok","api":"running","database":"connected","broker":"connected","google":"degraded"}`)
+	if err := s.meetings.Bus.Conn().Publish(subject.GoogleState, []byte(`{"api":"calendar","state":"closed"}`)); err != nil {
+		t.Fatal(err)
+	}
+	for s.api.backend.CheckHealth(t.Context()).GoogleDown {
+		if t.Context().Err() != nil {
+			t.Fatal("nothing was heard")
+		}
+	}
 	database = false
 	s.do("GET", "/api/v1/health/", "").
 		is(503, `{"status":"degraded","api":"running","database":"disconnected","broker":"connected","google":"unknown"}`).has("Retry-After", "2")
