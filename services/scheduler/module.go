@@ -17,11 +17,13 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
 // Config of the service.
 type Config struct {
 	Google google.Config
+	Quotas quota.Config
 	Jobs   nats.Config
 
 	// Development decides what missing Google credentials mean: the emulator, or a refusal to start. Set by the program.
@@ -37,19 +39,21 @@ func (c Config) CheckTarget(ownEmulator bool) error {
 	return c.Google.CheckTarget(c.Development, ownEmulator)
 }
 
-// Module is the service. Needs Config, *bus.Bus, clock.Clock, prometheus.Registerer, *slog.Logger.
+// Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm, prometheus.Registerer, *slog.Logger.
 var Module = fx.Module("scheduler",
 	fx.Provide(
-		func(c Config) (google.Config, google.Development, nats.Config) {
-			return c.Google, google.Development(c.Development), c.Jobs
+		func(c Config) (google.Config, google.Development, nats.Config, quota.Config, quota.Emulated) {
+			return c.Google, google.Development(c.Development), c.Jobs, c.Quotas, quota.Emulated(c.Emulated())
 		},
 		job.DefaultTiming,
 		job.NewSyncMeeting,
 		fx.Private,
 	),
+	quota.Module,
 	google.Module,
 	nats.Module,
 	doctor.Module,
+	httpserver.ProvideCheck(func(l *quota.Limiter) httpserver.Check { return httpserver.Check{Name: "google", Probe: l.Check} }),
 )
 
 // Settings are those of the scheduler as a program of its own.

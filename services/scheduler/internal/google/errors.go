@@ -14,6 +14,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
 // The codes of failures, as operations, events and the REST error body show them. A code keeps its meaning for ever. Those that
@@ -39,6 +40,8 @@ import (
 //	GOOGLE_RECORDING_NOT_SET     no      check the edition and the recording switch
 //	GOOGLE_SETTINGS_REFUSED      no      check the Meet settings of the organizer's unit
 //	GOOGLE_SPACE_DENIED          yes     the space is not visible yet; after some tries it is taken for missing rights
+//	GOOGLE_TURN                  yes     nothing: other calls come first, so that Google's quota is kept; or raise the quota
+//	GOOGLE_DOWN                  yes     nothing: Google has failed several times in a row and is asked again when it is back
 //	GOOGLE_QUOTA                 yes     wait, or raise the quota in the Google Cloud console
 //	GOOGLE_CALENDAR_LIMITS       yes     Calendar's limits against abuse were reached; they last hours
 //	GOOGLE_UNAVAILABLE           yes     Google fails or can't be reached
@@ -142,6 +145,27 @@ func callFailure(ctx context.Context, err error) *job.Failure {
 		return fail(job.Transient, CodeQuota, "a quota of the Google API is used up; it is tried again by itself")
 	}
 	return fail(job.Refused, CodeInvalidRequest, "Google does not accept the request: %s", text)
+}
+
+// answered tells that the API works, whatever it says. A proxy's page is no answer of Google's, nor is a token that can't be had.
+func answered(err error) bool {
+	var e *googleapi.Error
+	return errors.As(err, &e) && e.Code < http.StatusInternalServerError && e.Code != http.StatusRequestTimeout && e.Message != ""
+}
+
+// refusal is what an answer says of quotas; nil: nothing.
+func refusal(err error, f *job.Failure) *quota.Refusal {
+	var e *googleapi.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch f.Code {
+	case CodeQuota:
+		return &quota.Refusal{Own: reasonOf(e) == "userRateLimitExceeded" || strings.HasSuffix(metadata(e, "quota_unit"), "/user"), After: f.After}
+	case CodeCalendarLimits:
+		return &quota.Refusal{Abuse: true, After: f.After}
+	}
+	return nil
 }
 
 // refusedNotHidden is for calls that name no space: what they deny will not become visible.

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
 const (
@@ -51,10 +52,18 @@ type Client struct {
 	calendar *calendar.Service
 	meet     *meet.Service
 	seconds  *prometheus.HistogramVec
+	quotas   Quotas
+}
+
+// Quotas is what every call to Google asks first.
+type Quotas interface {
+	// Begin waits a moment for a call that was not reserved; its error is a [*job.Failure]. done is told how the call ended:
+	// whether Google answered at all, and what it said of its quotas.
+	Begin(ctx context.Context, organizer string, class job.Class) (done func(ctx context.Context, answered bool, r *quota.Refusal), err error)
 }
 
 // New makes a client that has no key yet. development is what decides about the emulator where MEET_GOOGLE and a key are absent.
-func New(config Config, development bool, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
+func New(config Config, development bool, quotas Quotas, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "meet_google_call_seconds", Help: "How long calls to Google took, by method (token: an access token) and by what came of them.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -72,7 +81,7 @@ func New(config Config, development bool, metrics prometheus.Registerer, log *sl
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
-	return &Client{config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}, seconds: seconds}, nil
+	return &Client{config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}, seconds: seconds, quotas: quotas}, nil
 }
 
 // Start reads the key, waiting for the emulator where that gives it out, and makes the services.
@@ -195,13 +204,21 @@ func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSe
 		if err != nil {
 			return fmt.Errorf("%s: %w", method, tokenFailure(ctx, err))
 		}
+		done, err := c.quotas.Begin(ctx, organizer, classes[method])
+		if err != nil {
+			return fmt.Errorf("%s: %w", method, err)
+		}
 		begin := time.Now()
 		err = call(ctx, caller{"Bearer " + token, quotaUser(organizer)})
 		if err == nil {
 			c.seconds.WithLabelValues(method, "ok").Observe(time.Since(begin).Seconds())
+			done(ctx, true, nil)
 			return nil
 		}
 		f := callFailure(ctx, err)
+		if !errors.Is(context.Cause(ctx), context.Canceled) { // else it was we who hung up
+			done(ctx, answered(err), refusal(err, f))
+		}
 		c.seconds.WithLabelValues(method, f.Code).Observe(time.Since(begin).Seconds())
 		if !second && isUnauthorized(err) {
 			c.tokens.drop(actor, scopes, token)
@@ -209,6 +226,13 @@ func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSe
 		}
 		return fmt.Errorf("%s: %w", method, f)
 	}
+}
+
+// classes are the quotas that calls are charged to (Calendar API and Meet API usage limits).
+var classes = map[string]job.Class{
+	"calendar.events.insert": job.ClassCalendar, "calendar.events.get": job.ClassCalendar,
+	"calendar.events.patch": job.ClassCalendar, "calendar.events.delete": job.ClassCalendar,
+	"meet.spaces.create": job.ClassMeetCreate, "meet.spaces.get": job.ClassMeetRead, "meet.spaces.patch": job.ClassMeetWrite,
 }
 
 // errTimeout is why a call to Google ended early.
@@ -228,10 +252,10 @@ func (c *Client) simulated(header http.Header) bool {
 // Development tells whether missing credentials mean the emulator.
 type Development bool
 
-// Module calls Google. Needs Config, Development, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar and job.Spaces.
+// Module calls Google. Needs Config, Development, *quota.Limiter, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar and job.Spaces.
 var Module = fx.Module("scheduler/google", fx.Provide(
-	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
-		c, err := New(config, bool(development), metrics, log)
+	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, limiter *quota.Limiter, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
+		c, err := New(config, bool(development), limiter, metrics, log)
 		if err == nil {
 			lc.Append(fx.Hook{OnStart: c.Start, OnStop: c.Stop})
 		}

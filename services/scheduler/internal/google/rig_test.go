@@ -17,6 +17,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
 const (
@@ -81,7 +82,7 @@ func newRig(t testing.TB, c rigConfig) *rig {
 	}
 	c.google.Mode, c.google.EmulatorURL = google.ModeEmulator, server.URL
 	logger := slog.New(slog.NewJSONHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	client, err := google.New(c.google, true, prometheus.NewRegistry(), logger)
+	client, err := google.New(c.google, true, quota.None{}, prometheus.NewRegistry(), logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func newRig(t testing.TB, c rigConfig) *rig {
 		}
 	})
 	r.client = client
-	r.sync = job.NewSyncMeeting(client, client, clock.NewManual(rigNow).Now, quick(), logger)
+	r.sync = job.NewSyncMeeting(client, client, quota.None{}, clock.NewManual(rigNow).Now, quick(), logger)
 	return r
 }
 

@@ -24,6 +24,8 @@ const (
 	Stale
 	// Hidden: Meet does not tell a space that is not there yet from one that is out of bounds.
 	Hidden
+	// Deferred: Google was not asked, because our share of a quota is used up or the API is down. It is no attempt.
+	Deferred
 )
 
 // Failure is an answer of Google that is no success, in words that a person can act on.
@@ -33,7 +35,7 @@ type Failure struct {
 	Code string
 	// Message says what is wrong and what to do.
 	Message string
-	// After is how long Google asked to wait; 0: it did not say.
+	// After is how long Google asked to wait, or when a deferred call's turn is; 0: it did not say.
 	After time.Duration
 	// Err is for the log.
 	Err error
@@ -54,7 +56,7 @@ func (f *Failure) Permanent() bool {
 	switch f.Kind {
 	case Refused, NotFound, Gone:
 		return true
-	case Transient, Taken, Stale, Hidden:
+	case Transient, Taken, Stale, Hidden, Deferred:
 		return false
 	}
 	return false

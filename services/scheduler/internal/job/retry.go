@@ -17,8 +17,11 @@ func (s *SyncMeeting) pause(f *Failure, a Attempt) (again time.Duration, short b
 	if f.Kind == Hidden && a.Failed >= patience {
 		f.Kind = Refused
 	}
-	if f.Permanent() {
+	switch {
+	case f.Permanent():
 		return 0, false
+	case f.Kind == Deferred:
+		return f.After, false // the row's due time, so that the message does not keep a place from others
 	}
 	after := min(f.After, maxAfter)
 	steps := s.timing.Short

@@ -86,14 +86,15 @@ func DefaultTiming() Timing {
 type SyncMeeting struct {
 	calendar Calendar
 	spaces   Spaces
+	quotas   Quotas
 	now      clock.Clock
 	timing   Timing
 	log      *slog.Logger
 }
 
 // NewSyncMeeting makes the job.
-func NewSyncMeeting(calendar Calendar, spaces Spaces, now clock.Clock, timing Timing, log *slog.Logger) *SyncMeeting {
-	return &SyncMeeting{calendar: calendar, spaces: spaces, now: now, timing: timing, log: log}
+func NewSyncMeeting(calendar Calendar, spaces Spaces, quotas Quotas, now clock.Clock, timing Timing, log *slog.Logger) *SyncMeeting {
+	return &SyncMeeting{calendar: calendar, spaces: spaces, quotas: quotas, now: now, timing: timing, log: log}
 }
 
 // Verdict is what becomes of a message.
@@ -106,7 +107,11 @@ type Verdict struct {
 // Do takes the next step towards w. When ctx ends first the message is to come again at once.
 func (s *SyncMeeting) Do(ctx context.Context, w Wish, a Attempt) Verdict {
 	out := Outcome{Version: w.Version, Step: StepNone, Google: w.Google}
-	err := s.step(ctx, w, a, &out)
+	with, release, err := s.quotas.Reserve(ctx, s.demand(w))
+	if err == nil {
+		err = s.step(with, w, a, &out)
+		release()
+	}
 	if err == nil {
 		out.Complete = out.Google.Deleted && w.Absent ||
 			!w.Absent && out.Google.EventVersion >= w.Version && !w.settingsDue(out.Google)
@@ -117,17 +122,24 @@ func (s *SyncMeeting) Do(ctx context.Context, w Wish, a Attempt) Verdict {
 	}
 	f := failureOf(err)
 	again, short := s.pause(f, a)
-	s.log.WarnContext(ctx, "google step failed", "meeting_id", w.MeetingID, "step", string(out.Step), "code", f.Code,
+	level := slog.LevelWarn
+	if f.Kind == Deferred {
+		level = slog.LevelDebug // many at once, each of them as planned
+	}
+	s.log.Log(ctx, level, "google step failed", "meeting_id", w.MeetingID, "step", string(out.Step), "code", f.Code,
 		"permanent", f.Permanent(), "retry_in", again, "delivered", a.Delivered, "failed_attempts", a.Failed, "error", err)
 	if short {
 		return Verdict{Again: again}
 	}
 	out.Failure = f
 	if !f.Permanent() {
-		out.RetryAt = clock.Cut(s.now().Add(again))
+		out.RetryAt = s.Later(again)
 	}
 	return Verdict{Outcome: &out}
 }
+
+// Later is d from now on the clock of due times.
+func (s *SyncMeeting) Later(d time.Duration) time.Time { return clock.Cut(s.now().Add(d)) }
 
 // step takes one step and keeps what it learns in out, also when it fails half way.
 func (s *SyncMeeting) step(ctx context.Context, w Wish, a Attempt, out *Outcome) error {

@@ -21,6 +21,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
 // newGoogle is the real client on an emulator in this process.
@@ -31,7 +32,7 @@ func newGoogle(b *testing.B, log *slog.Logger) *job.SyncMeeting {
 		b.Fatal(err)
 	}
 	server := httptest.NewServer(fake)
-	client, err := google.New(google.Config{Mode: google.ModeEmulator, EmulatorURL: server.URL, CalendarID: "primary", Timeout: time.Minute}, true, prometheus.NewRegistry(), log)
+	client, err := google.New(google.Config{Mode: google.ModeEmulator, EmulatorURL: server.URL, CalendarID: "primary", Timeout: time.Minute}, true, quota.None{}, prometheus.NewRegistry(), log)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func newGoogle(b *testing.B, log *slog.Logger) *job.SyncMeeting {
 			b.Error(err)
 		}
 	})
-	return job.NewSyncMeeting(client, client, clock.System(), job.DefaultTiming(), log)
+	return job.NewSyncMeeting(client, client, quota.None{}, clock.System(), job.DefaultTiming(), log)
 }
 
 // BenchmarkCreate is one create: its Google call, client and emulator together, from 32 goroutines. organizers 1: the token is

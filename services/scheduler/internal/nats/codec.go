@@ -34,7 +34,7 @@ func encodeOutcome(in *meetv1.SyncMeetingJob, o *job.Outcome) *meetv1.MeetingSyn
 		},
 	}
 	if f := o.Failure; f != nil {
-		out.Failure = &meetv1.SyncFailure{Permanent: f.Permanent(), Code: f.Code, Message: f.Message}
+		out.Failure = &meetv1.SyncFailure{Permanent: f.Permanent(), Code: f.Code, Message: f.Message, Deferred: f.Kind == job.Deferred}
 		if !f.Permanent() {
 			out.Failure.RetryAt = timestamppb.New(o.RetryAt)
 		}

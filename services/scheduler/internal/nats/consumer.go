@@ -305,7 +305,7 @@ func (g *GoogleJobs) do(ctx context.Context, in *meetv1.SyncMeetingJob, w job.Wi
 			err = fmt.Errorf("panic: %v", p)
 			g.log.ErrorContext(ctx, "job handler panicked", "meeting_id", in.GetMeetingId(), "job_id", in.GetJobId(), "panic", p, "stack", string(debug.Stack()))
 			v = job.Verdict{Outcome: &job.Outcome{
-				Version: w.Version, Step: job.StepNone, Google: w.Google, RetryAt: time.Now().Add(oddPause), // of the process, not of a meeting
+				Version: w.Version, Step: job.StepNone, Google: w.Google, RetryAt: g.sync.Later(oddPause),
 				Failure: &job.Failure{Kind: job.Transient, Code: job.CodeInternal, Message: "the scheduler failed; its log and MEET_DEAD say more"},
 			}}
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
 const patience = 20 * time.Second
@@ -184,7 +185,7 @@ func (r *rig) scheduler(t *testing.T, config nats.Config) (stop func()) {
 	}
 	timing := job.DefaultTiming()
 	timing.Short = []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}
-	sync := job.NewSyncMeeting(r.calendar, spaces{}, clock.System(), timing, r.log)
+	sync := job.NewSyncMeeting(r.calendar, spaces{}, quota.None{}, clock.System(), timing, r.log)
 	jobs := nats.NewGoogleJobs(config, r.connect(t), sync, r.log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
