@@ -330,6 +330,7 @@ func (s *Server) settle(ev *Event, e *event, now time.Time) *space {
 		return nil
 	}
 	sp := s.store.newSpace(p.Owner, originCalendar, p.Base)
+	sp.Made = now
 	link := sp.link()
 	_, label, _ := strings.Cut(link, "://")
 	cd.CreateRequest.Status.StatusCode = conferenceSuccess

@@ -44,7 +44,7 @@ type Channel struct {
 	Type        string            `json:"type,omitempty"`
 	Address     string            `json:"address,omitempty"`
 	Token       string            `json:"token,omitempty"`
-	Expiration  int64             `json:"expiration,string,omitempty"` // unix milliseconds
+	Expiration  int64             `json:"expiration,omitempty,string"` // unix milliseconds
 	Params      map[string]string `json:"params,omitempty"`
 	Payload     bool              `json:"payload,omitempty"`
 }

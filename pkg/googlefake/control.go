@@ -23,6 +23,7 @@ type State struct {
 	Faults        []Fault          `json:"faults"` // Times is the strikes to go
 	Setup         Setup            `json:"setup"`
 	Quotas        []QuotaUse       `json:"quotas"`
+	Workspace
 }
 
 // StateEvent is an event and the calendar that it is in; cancelled ones too.
@@ -59,7 +60,7 @@ func (s *Server) State() (State, error) {
 	st := s.store
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	out := State{Now: now, Events: []StateEvent{}, Spaces: s.stateSpaces(), Calls: s.Calls(), Notifications: s.notifications(), Users: st.userList(), Faults: s.faults.current(), Setup: s.Setup(), Quotas: s.QuotaUse()}
+	out := State{Now: now, Events: []StateEvent{}, Spaces: s.stateSpaces(), Calls: s.Calls(), Notifications: s.notifications(), Users: st.userList(), Faults: s.faults.current(), Setup: s.Setup(), Quotas: s.QuotaUse(), Workspace: s.workspace(now)}
 	for _, id := range slices.Sorted(maps.Keys(st.calendars)) {
 		for _, e := range st.calendars[id].order {
 			out.Events = append(out.Events, StateEvent{CalendarID: id, Event: *decodeEvent(e.raw)})
@@ -93,6 +94,9 @@ func (s *Server) SetConference(delay time.Duration, fails bool) {
 
 // settleAll brings every conference up to now.
 func (s *Server) settleAll() (time.Time, error) {
+	if err := s.progress(); err != nil {
+		return time.Time{}, err
+	}
 	now := s.now()
 	s.store.mu.RLock()
 	ids := slices.Sorted(maps.Keys(s.store.calendars))
@@ -160,6 +164,10 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 	serve("POST "+controlPrefix+"clock", s.postClock)
 	serve("POST "+controlPrefix+"settings", s.postSettings)
 	serve("POST "+controlPrefix+"edit", s.postEdit)
+	serve("POST "+controlPrefix+"conference", s.postConference)
+	serve("POST "+controlPrefix+"files", s.postFile)
+	serve("POST "+controlPrefix+"subscriptions", s.postSubscription)
+	serve("POST "+controlPrefix+"pubsub", s.postPubsub)
 	serve("DELETE "+controlPrefix+"sync-tokens", s.expireSyncTokens)
 	s.setupRoutes(serve)
 	// The key opens nothing but this emulator, so that knowing its address is enough to use it.
@@ -194,7 +202,7 @@ func (s *Server) readControl(w http.ResponseWriter, r *http.Request) ([]byte, er
 // getState streams what State gives: the events go out as they are kept, which is quicker by far
 // with tens of thousands of them. ?only=calls,spaces leaves out the rest.
 func (s *Server) getState(w http.ResponseWriter, r *http.Request) error {
-	all := []string{"now", "events", "spaces", "calls", "notifications", "users", "faults", "setup", "quotas"}
+	all := []string{"now", "events", "spaces", "calls", "notifications", "users", "faults", "setup", "quotas", "conferences", "files", "subscriptions", "topics", "pubsub", "events_sent"}
 	only := all
 	if text := r.URL.Query().Get("only"); text != "" {
 		only = strings.Split(text, ",")
@@ -234,6 +242,18 @@ func (s *Server) getState(w http.ResponseWriter, r *http.Request) error {
 			parts[name] = mustJSON(s.faults.current())
 		case "setup":
 			parts[name] = mustJSON(s.setup())
+		case "conferences":
+			parts[name] = mustJSON(s.stateConferences(now))
+		case "files":
+			parts[name] = mustJSON(s.stateFiles())
+		case "subscriptions":
+			parts[name] = mustJSON(s.stateSubscriptions())
+		case "topics":
+			parts[name] = mustJSON(s.stateTopics())
+		case "pubsub":
+			parts[name] = mustJSON(s.statePubsub())
+		case "events_sent":
+			parts[name] = mustJSON(s.stateEvents())
 		case "quotas":
 			parts[name] = mustJSON(s.QuotaUse())
 		}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,10 @@ func (doc discoveryDoc) compare(t *testing.T, at string, typ reflect.Type, schem
 		typ = typ.Elem()
 	}
 	switch {
+	case typ == reflect.TypeFor[[]byte](): // bytes are base64 in a string
+		if schema.Type != "string" {
+			t.Errorf("%s: bytes here, %q at Google", at, schema.Type)
+		}
 	case typ == reflect.TypeFor[json.RawMessage]():
 		doc.compare(t, at, reflect.TypeFor[Event](), schema) // list items are kept as they were written
 	case typ.Kind() == reflect.Slice:
@@ -123,10 +128,16 @@ func (doc discoveryDoc) compare(t *testing.T, at string, typ reflect.Type, schem
 		doc.compare(t, at+"{}", typ.Elem(), schema.Additional)
 	case typ.Kind() == reflect.Struct:
 		for field := range typ.Fields() {
-			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 			property := schema.Properties[name]
 			if property == nil {
 				t.Errorf("%s.%s: Google has no such field", at, name)
+				continue
+			}
+			if options == "string,omitempty" || strings.HasSuffix(options, ",string") || strings.HasPrefix(options, "omitempty,string") {
+				if property.Type != "string" {
+					t.Errorf("%s.%s: a number in a string here, %q at Google", at, name, property.Type)
+				}
 				continue
 			}
 			doc.compare(t, at+"."+name, field.Type, property)
@@ -144,7 +155,12 @@ func TestEveryRouteParameterAndScopeIsGoogles(t *testing.T) {
 		global []string
 	}{
 		{"calendar/v3/calendar-api.json", "/calendar/v3/", calendarRoutes(), nil},
-		{"meet/v2/meet-api.json", "/", meetRoutes(), platformParams()},
+		{"meet/v2/meet-api.json", "/", slices.Concat(meetRoutes(), memberRoutes(), recordRoutes()), platformParams()},
+		{"drive/v3/drive-api.json", "/drive/v3/", driveRoutes(), nil},
+		{"workspaceevents/v1/workspaceevents-api.json", "/", eventsRoutes(), platformParams()},
+		{"pubsub/v1/pubsub-api.json", "/", pubsubRoutes(), platformParams()},
+		{"admin/directory/v1/admin-api.json", "/", directoryRoutes(), nil},
+		{"oauth2/v2/oauth2-api.json", "/", userinfoRoutes(), nil},
 	} {
 		doc := readDiscovery(t, surface.doc)
 		if want := "/" + doc.ServicePath; want != surface.prefix {
@@ -159,14 +175,15 @@ func TestEveryRouteParameterAndScopeIsGoogles(t *testing.T) {
 			}
 			path := m.Path
 			if m.FlatPath != "" {
-				path = strings.Replace(m.FlatPath, "{spacesId}", "{space}", 1)
+				path = m.FlatPath
 			}
-			if rt.method != m.HTTPMethod || rt.pattern != surface.prefix+path {
-				t.Errorf("%s is %s %s, not %s %s", rt.id, m.HTTPMethod, surface.prefix+path, rt.method, rt.pattern)
+			want, got := nameless(surface.prefix+path), nameless(rt.pattern+rt.verb)
+			if rt.method != m.HTTPMethod || want != got {
+				t.Errorf("%s is %s %s, not %s %s", rt.id, m.HTTPMethod, want, rt.method, got)
 			}
-			got, want := slices.Sorted(slices.Values(rt.scopes)), slices.Sorted(slices.Values(m.Scopes))
-			if !slices.Equal(got, want) {
-				t.Errorf("%s takes scopes %v, not %v", rt.id, want, got)
+			ours, theirs := slices.Sorted(slices.Values(rt.scopes)), slices.Sorted(slices.Values(m.Scopes))
+			if !slices.Equal(ours, theirs) {
+				t.Errorf("%s takes scopes %v, not %v", rt.id, theirs, ours)
 			}
 			for _, name := range rt.params {
 				if m.Parameters[name] == nil {
@@ -178,6 +195,47 @@ func TestEveryRouteParameterAndScopeIsGoogles(t *testing.T) {
 			if doc.Parameters[name] == nil {
 				t.Errorf("%s has no parameter %s", surface.doc, name)
 			}
+		}
+	}
+}
+
+// nameless is a path with the names of its parts left out.
+func nameless(path string) string {
+	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "{}")
+}
+
+func TestEveryResourceOfTheWorkspaceIsGoogles(t *testing.T) {
+	for path, types := range map[string]map[string]reflect.Type{
+		"calendar/v3/calendar-api.json": {
+			"Channel": reflect.TypeFor[Channel](), "FreeBusyRequest": reflect.TypeFor[freeBusyRequest](), "FreeBusyResponse": reflect.TypeFor[freeBusyAnswer](),
+		},
+		"meet/v2/meet-api.json": {
+			"ConferenceRecord": reflect.TypeFor[ConferenceRecord](), "Participant": reflect.TypeFor[Participant](),
+			"ParticipantSession": reflect.TypeFor[ParticipantSession](), "Recording": reflect.TypeFor[Recording](),
+			"Transcript": reflect.TypeFor[Transcript](), "SmartNote": reflect.TypeFor[Transcript](), "TranscriptEntry": reflect.TypeFor[TranscriptEntry](),
+			"Member": reflect.TypeFor[Member](), "ListMembersResponse": reflect.TypeFor[memberList](),
+			"ListConferenceRecordsResponse": reflect.TypeFor[conferenceRecordList](), "ListParticipantsResponse": reflect.TypeFor[participantList](),
+			"ListParticipantSessionsResponse": reflect.TypeFor[participantSessionList](), "ListRecordingsResponse": reflect.TypeFor[recordingList](),
+			"ListTranscriptsResponse": reflect.TypeFor[transcriptList](), "ListSmartNotesResponse": reflect.TypeFor[smartNoteList](),
+			"ListTranscriptEntriesResponse": reflect.TypeFor[transcriptEntryList](),
+		},
+		"drive/v3/drive-api.json": {
+			"File": reflect.TypeFor[DriveFile](), "FileList": reflect.TypeFor[fileList](), "Permission": reflect.TypeFor[Permission](),
+			"PermissionList": reflect.TypeFor[permissionList](),
+		},
+		"workspaceevents/v1/workspaceevents-api.json": {
+			"Subscription": reflect.TypeFor[Subscription](), "ListSubscriptionsResponse": reflect.TypeFor[subscriptionList](),
+		},
+		"pubsub/v1/pubsub-api.json": {
+			"Topic": reflect.TypeFor[pubsubTopic](), "Subscription": reflect.TypeFor[pubsubResource](), "Policy": reflect.TypeFor[iamPolicy](),
+			"ReceivedMessage": reflect.TypeFor[receivedMessage](), "PullResponse": reflect.TypeFor[pullAnswer](),
+			"TestIamPermissionsResponse": reflect.TypeFor[iamPermissions](),
+		},
+		"oauth2/v2/oauth2-api.json": {"Userinfo": reflect.TypeFor[Userinfo]()},
+	} {
+		doc := readDiscovery(t, path)
+		for name, typ := range types {
+			doc.compare(t, name, typ, doc.Schemas[name])
 		}
 	}
 }

@@ -25,6 +25,7 @@ type apiError struct {
 	domain       string // of the classic reason; "" is "global"
 	location     string
 	locationType string
+	grpc         string            // the status's name, where the HTTP status does not say it
 	rpc          bool              // classic errors of Google's front end also carry status and details
 	info         map[string]string // metadata of an ErrorInfo, whose reason is infoReason
 	infoReason   string
@@ -104,6 +105,9 @@ func (e *apiError) body(d dialect) []byte {
 				FieldViolations: []fieldViolation{{Field: e.field, Description: e.message}},
 			})
 		}
+	}
+	if e.grpc != "" {
+		b.Status = e.grpc
 	}
 	if e.infoReason != "" {
 		b.Details = append(b.Details, errorInfo{

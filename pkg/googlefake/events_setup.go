@@ -9,6 +9,7 @@ type EventsSetup struct {
 	Delay       string  `json:"delay,omitempty"`     // on the emulator's clock; "" is 2m
 	UnknownType float64 `json:"unknown_type,omitempty"`
 	Undecodable float64 `json:"undecodable,omitempty"` // data is no JSON
+	Redeliver   float64 `json:"redeliver,omitempty"`   // an acknowledged message comes again
 	// Burst holds every message back until this many have come together.
 	Burst int `json:"burst,omitempty"`
 	// NoReminders loses the warnings that a subscription ends soon.
@@ -23,7 +24,7 @@ type EventsSetup struct {
 func (e *EventsSetup) check() error {
 	for field, p := range map[string]float64{
 		"drop": e.Drop, "duplicate": e.Duplicate, "reorder": e.Reorder, "late": e.Late,
-		"unknown_type": e.UnknownType, "undecodable": e.Undecodable,
+		"unknown_type": e.UnknownType, "undecodable": e.Undecodable, "redeliver": e.Redeliver,
 	} {
 		if !(p >= 0 && p <= 1) {
 			return &fieldError{field, "want 0 to 1"}

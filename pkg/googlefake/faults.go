@@ -294,6 +294,16 @@ func (s *faultSet) add(faults []Fault) error {
 	return nil
 }
 
+// chance throws the dice.
+func (s *faultSet) chance(p float64) bool {
+	if p <= 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p >= 1 || s.dice.Float64() < p
+}
+
 func (s *faultSet) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

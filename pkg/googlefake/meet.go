@@ -18,6 +18,13 @@ type Space struct {
 	MeetingURI  string       `json:"meetingUri,omitempty"`
 	MeetingCode string       `json:"meetingCode,omitempty"`
 	Config      *SpaceConfig `json:"config,omitempty"`
+
+	ActiveConference *ActiveConference `json:"activeConference,omitempty"`
+}
+
+// ActiveConference names the conference that runs in a space.
+type ActiveConference struct {
+	ConferenceRecord string `json:"conferenceRecord"`
 }
 
 // SpaceConfig is how a space is set.
@@ -213,7 +220,6 @@ func readSpace(body []byte) (*Space, *apiError) {
 	// Fields that only Google writes are taken and ignored.
 	var wire struct {
 		Space
-		ActiveConference json.RawMessage `json:"activeConference"`
 		PhoneAccess      json.RawMessage `json:"phoneAccess"`
 		GatewaySipAccess json.RawMessage `json:"gatewaySipAccess"`
 	}
@@ -253,6 +259,7 @@ func (s *Server) createSpace(c *call) (answer, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	sp := st.newSpace(c.who.person(), originApp, c.base)
+	sp.Made = s.now()
 	if sp.Config = changed(nil, in.Config, nil); !may.mayRecord {
 		if refusal := s.refuseRecording(sp.Config, nil); refusal != nil {
 			return answer{}, refusal
@@ -304,7 +311,15 @@ func (s *Server) getSpace(c *call) (answer, error) {
 	if sp == nil {
 		return answer{}, typical(platform, http.StatusNotFound, "", "")
 	}
-	return answer{status: http.StatusOK, body: mustJSON(sp.resource(sp.Owner == c.who.person()))}, nil
+	now := s.now()
+	if delay := duration(s.setup().Meet.SpaceDelay); sp.Origin == originCalendar && now.Sub(sp.Made) < delay {
+		return answer{}, spaceDenied()
+	}
+	out := sp.resource(sp.Owner == c.who.Subject)
+	if conf := st.active(sp, now); conf != nil && conf.sees(c.who.Subject, now) {
+		out.ActiveConference = &ActiveConference{conf.name()}
+	}
+	return ok(out)
 }
 
 func (s *Server) patchSpace(c *call) (answer, error) {

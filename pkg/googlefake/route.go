@@ -19,6 +19,7 @@ type route struct {
 	id      string // of the discovery document, and the name of its counter
 	method  string
 	pattern string // of http.ServeMux
+	verb    string // ":pull" of /…/{name}:pull, otherwise ""
 	dialect dialect
 	scopes  []string // any of them will do; nil needs no token
 	service string   // in an ErrorInfo, for example meet.googleapis.com
@@ -42,6 +43,8 @@ type answer struct {
 	status int
 	body   []byte // nil only where Google sends none
 	etag   string
+	fields string                    // what is answered when fields is not asked for; "" is all
+	stream func(http.ResponseWriter) // instead of a body
 }
 
 func (s *Server) base(r *http.Request) string {
@@ -74,7 +77,10 @@ func (s *Server) serveRoute(rt *route, w http.ResponseWriter, r *http.Request) {
 		s.strike(w, rt, p.strike)
 		return
 	}
-	a, err := s.work(rt, r, body)
+	a, err := answer{}, s.progress()
+	if err == nil {
+		a, err = s.work(rt, r, body)
+	}
 	if !s.pause(r.Context(), p.after) {
 		return
 	}
@@ -93,6 +99,24 @@ func (s *Server) serveRoute(rt *route, w http.ResponseWriter, r *http.Request) {
 	}
 	if a.etag != "" {
 		w.Header().Set("ETag", a.etag)
+	}
+	if a.stream != nil {
+		a.stream(w)
+		return
+	}
+	if fields := r.URL.Query().Get("fields"); a.body != nil && (fields != "" || a.fields != "") {
+		if fields == "" {
+			fields = a.fields
+		}
+		tree, good := parseFields(fields)
+		if !good {
+			s.refuse(w, rt.dialect, &apiError{
+				status: http.StatusBadRequest, reason: "invalidParameter", message: "Invalid field selection " + fields,
+				location: "fields", locationType: "parameter",
+			})
+			return
+		}
+		a.body = selectFields(a.body, tree)
 	}
 	if a.body == nil {
 		w.WriteHeader(a.status)

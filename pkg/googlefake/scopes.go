@@ -105,3 +105,19 @@ func scopeSet() map[string]bool {
 	set[scopeOpenID] = true
 	return set
 }
+
+// Scopes of Workspace Events, without their prefix: all that a method takes, whatever it is about.
+const (
+	eventReaders = `chat.bot chat.memberships chat.memberships.readonly chat.messages chat.messages.reactions
+chat.messages.reactions.readonly chat.messages.readonly chat.spaces chat.spaces.readonly chat.users.availability
+chat.users.availability.readonly chat.users.readstate chat.users.readstate.readonly drive drive.file drive.metadata
+drive.metadata.readonly drive.readonly meetings.space.created meetings.space.readonly`
+	eventWriters = `chat.app.all.memberships.readonly chat.app.all.messages.readonly chat.app.all.spaces.readonly
+chat.app.all.users.readstate.readonly chat.app.memberships chat.app.memberships.readonly chat.app.messages.readonly
+chat.app.spaces chat.app.spaces.readonly chat.memberships chat.memberships.readonly chat.messages chat.messages.reactions
+chat.messages.reactions.readonly chat.messages.readonly chat.spaces chat.spaces.readonly chat.users.availability
+chat.users.availability.readonly chat.users.readstate chat.users.readstate.readonly drive drive.file drive.metadata
+drive.metadata.readonly drive.readonly meetings.space.created meetings.space.readonly`
+)
+
+func eventScopes(names string) []string { return calendarScopes(strings.Fields(names)...) }

@@ -78,11 +78,15 @@ type Server struct {
 	store    *store
 	quotas   *quotaSet
 	postman  postman
-	calls    map[string]*atomic.Int64 // by discovery id; fixed after New
-	settings settings
-	zones    sync.Map // name → *time.Location, of those that exist
-	lock     *dirlock.Lock
-	closed   chan struct{}
+	events   eventCounters
+
+	checksums checksums
+	published bell
+	calls     map[string]*atomic.Int64 // by discovery id; fixed after New
+	settings  settings
+	zones     sync.Map // name → *time.Location, of those that exist
+	lock      *dirlock.Lock
+	closed    chan struct{}
 
 	clockChanged bell
 	closing      sync.Once
@@ -105,8 +109,9 @@ func New(cfg Config) (*Server, error) {
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, scopes: scopeSet(), faults: newFaultSet(cfg.Seed), quotas: newQuotaSet(),
-		tokens: tokenCache{grants: make(map[string]*grant)},
-		calls:  make(map[string]*atomic.Int64), closed: make(chan struct{}),
+		checksums: checksums{known: make(map[string]sums)},
+		tokens:    tokenCache{grants: make(map[string]*grant)},
+		calls:     make(map[string]*atomic.Int64), closed: make(chan struct{}),
 	}
 	s.postman.closed, s.postman.client = s.closed, &http.Client{
 		Transport: &http.Transport{IdleConnTimeout: idleTimeout}, Timeout: deliveryTimeout,
@@ -191,19 +196,55 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // routes lays out every surface. Each has a file of its own.
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range slices.Concat(tokenRoutes(), calendarRoutes(), meetRoutes()) {
-		counter := new(atomic.Int64)
-		s.calls[rt.id] = counter
-		mux.HandleFunc(rt.method+" "+rt.pattern, func(w http.ResponseWriter, r *http.Request) {
-			counter.Add(1)
+	unknown := &route{dialect: platform, handle: (*Server).unknownRoute}
+	// A method such as {name}:pull shares its pattern with others: ServeMux knows whole segments only.
+	type verbs map[string]*route
+	patterns := make(map[string]verbs)
+	for _, rt := range allRoutes() {
+		s.calls[rt.id] = new(atomic.Int64)
+		pattern := rt.method + " " + rt.pattern
+		if patterns[pattern] == nil {
+			patterns[pattern] = make(verbs)
+		}
+		patterns[pattern][rt.verb] = rt
+	}
+	for pattern, of := range patterns {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			verb := ""
+			if name, after, found := cutLast(r.URL.Path, ":"); found && !strings.Contains(after, "/") {
+				for known := range of {
+					if known == ":"+after && known != "" {
+						verb = known
+						_, id, _ := cutLast(name, "/")
+						r.SetPathValue(wildcard(pattern), id)
+					}
+				}
+			}
+			rt := of[verb]
+			if rt == nil {
+				s.serveRoute(unknown, w, r)
+				return
+			}
+			s.calls[rt.id].Add(1)
 			s.serveRoute(rt, w, r)
 		})
 	}
 	s.controlRoutes(mux)
 	s.pageRoutes(mux)
-	unknown := &route{dialect: platform, handle: (*Server).unknownRoute}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
 	return mux
+}
+
+// allRoutes are all methods of all surfaces.
+func allRoutes() []*route {
+	return slices.Concat(tokenRoutes(), calendarRoutes(), meetRoutes(), memberRoutes(), recordRoutes(), driveRoutes(),
+		eventsRoutes(), pubsubRoutes(), directoryRoutes(), userinfoRoutes())
+}
+
+// wildcard is the name of a pattern's last segment.
+func wildcard(pattern string) string {
+	_, name, _ := cutLast(pattern, "{")
+	return strings.TrimSuffix(name, "}")
 }
 
 // ServeHTTP answers as Google would.

@@ -171,6 +171,7 @@ func (u *Setup) check() error {
 	}
 	for field, text := range map[string]string{
 		"clock": sa.Clock, "space_delay": u.Meet.SpaceDelay, "stale_reads": u.Data.StaleReads, "delay": u.Events.Delay,
+		"operation_delay": u.Events.OperationDelay,
 	} {
 		if _, err := time.ParseDuration(text); text != "" && err != nil {
 			return &fieldError{field, `want a duration such as "10m"`}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // store is what exists. Changes are made under mu: first the journal, then the maps.
@@ -28,7 +31,27 @@ type store struct {
 	order     []*space          // as made
 	channels  map[string]*channel
 	watchers  map[string][]*channel // by calendar
-	rev       int64                 // the last etag given
+	ids       map[string]string     // numeric id → address
+
+	conferences map[string]*conference
+	bySpace     map[string][]*conference // by start
+	byPerson    map[string][]*conference // by start; owners and whoever is there
+	files       map[string]*driveFile
+	filesOf     map[string][]string // owner → ids, as made
+
+	subscriptions map[string]*eventSubscription
+	byTarget      map[string][]*eventSubscription
+	operations    map[string]pendingOperation
+	topics        map[string]*topic
+	pubsubs       map[string]*pubsubSubscription
+	readers       map[string][]*pubsubSubscription // by topic
+	messages      int64                            // the last message id given
+
+	steps     stepQueue
+	stepOrder int64
+	due       atomic.Int64 // of the first step, unix nanoseconds
+	done      time.Time    // steps up to then have happened
+	rev       int64        // the last etag given
 	clock     atomic.Pointer[clockState]
 	setup     atomic.Pointer[Setup]
 	scratch   []byte // journal lines being built
@@ -92,21 +115,34 @@ type space struct {
 	Origin string       `json:"origin"`
 	Base   string       `json:"base"`
 	Config *SpaceConfig `json:"config,omitempty"` // nil: nothing was ever set
+
+	Members []Member  `json:"members,omitempty"`
+	Made    time.Time `json:"made,omitzero"`
 }
 
 // record is one line of the journal.
 type record struct {
-	Kind     string          `json:"k"`
-	User     string          `json:"user,omitempty"`
-	OffsetNS int64           `json:"offset_ns,omitempty"` // of a clock, as it was once kept
-	Clock    *clockState     `json:"clock,omitempty"`
-	Setup    *Setup          `json:"setup,omitempty"`
-	Channel  *channel        `json:"channel,omitempty"`
-	Space    *space          `json:"space,omitempty"`
-	Calendar string          `json:"cal,omitempty"`
-	Pending  *pending        `json:"pending,omitempty"`
-	Notified *notified       `json:"notified,omitempty"`
-	Event    json.RawMessage `json:"-"` // stands last, after eventMark
+	Kind     string      `json:"k"`
+	User     string      `json:"user,omitempty"`
+	OffsetNS int64       `json:"offset_ns,omitempty"` // of a clock, as it was once kept
+	Clock    *clockState `json:"clock,omitempty"`
+	Setup    *Setup      `json:"setup,omitempty"`
+	Channel  *channel    `json:"channel,omitempty"`
+	ID       string      `json:"id,omitempty"` // of what an acked, a dropconf or a message is about
+	IDs      []string    `json:"ids,omitempty"`
+	Done     *time.Time  `json:"done,omitempty"`
+
+	Conference   *conference         `json:"conf,omitempty"`
+	File         *driveFile          `json:"file,omitempty"`
+	Subscription *eventSubscription  `json:"sub,omitempty"`
+	Topic        *topic              `json:"topic,omitempty"`
+	Pubsub       *pubsubSubscription `json:"pubsub,omitempty"`
+	Message      *pubsubMessage      `json:"message,omitempty"`
+	Space        *space              `json:"space,omitempty"`
+	Calendar     string              `json:"cal,omitempty"`
+	Pending      *pending            `json:"pending,omitempty"`
+	Notified     *notified           `json:"notified,omitempty"`
+	Event        json.RawMessage     `json:"-"` // stands last, after eventMark
 }
 
 const eventMark = `,"event":`
@@ -116,10 +152,16 @@ func openStore(dir string, now time.Time) (*store, error) {
 	st := &store{
 		users: make(map[string]bool), calendars: make(map[string]*calendar),
 		spaces: make(map[string]*space), codes: make(map[string]*space),
-		channels: make(map[string]*channel), watchers: make(map[string][]*channel),
+		channels: make(map[string]*channel), watchers: make(map[string][]*channel), ids: make(map[string]string),
+		conferences: make(map[string]*conference), bySpace: make(map[string][]*conference), byPerson: make(map[string][]*conference),
+		files: make(map[string]*driveFile), filesOf: make(map[string][]string),
+		subscriptions: make(map[string]*eventSubscription), byTarget: make(map[string][]*eventSubscription),
+		operations: make(map[string]pendingOperation), topics: make(map[string]*topic),
+		pubsubs: make(map[string]*pubsubSubscription), readers: make(map[string][]*pubsubSubscription),
 	}
 	st.clock.Store(&clockState{Real: now, Emulated: now, Rate: 1})
 	st.setup.Store(new(Setup))
+	st.due.Store(math.MaxInt64)
 	if dir == "" {
 		return st, nil
 	}
@@ -130,6 +172,12 @@ func openStore(dir string, now time.Time) (*store, error) {
 	var j *journal
 	for _, cal := range st.calendars { // a compacted journal has them as they were made
 		slices.SortFunc(cal.log, func(a, b *event) int { return cmp.Compare(a.rev, b.rev) })
+	}
+	for _, c := range st.conferences {
+		st.planConference(c, st.done)
+	}
+	for _, sub := range st.subscriptions {
+		st.planSubscription(sub, st.done)
 	}
 	if lines > 2*st.size() { // most of it is history
 		j, err = rewrite(dir, st.dump)
@@ -145,7 +193,10 @@ func openStore(dir string, now time.Time) (*store, error) {
 
 // size counts the lines that a fresh journal would have.
 func (st *store) size() int {
-	n := len(st.users) + len(st.order) + len(st.channels) + 2
+	n := len(st.users) + len(st.order) + len(st.channels) + 3 + len(st.conferences) + len(st.files) + len(st.subscriptions) + len(st.topics) + len(st.pubsubs)
+	for _, sub := range st.pubsubs {
+		n += len(sub.byID)
+	}
 	for _, cal := range st.calendars {
 		n += len(cal.order)
 	}
@@ -180,7 +231,7 @@ func (st *store) apply(line []byte) error {
 	rec.Event = raw
 	switch {
 	case rec.Kind == "user":
-		st.users[rec.User] = true
+		st.keepUser(rec.User)
 	case rec.Kind == "clock" && rec.Clock != nil:
 		st.clock.Store(rec.Clock)
 	case rec.Kind == "clock":
@@ -192,6 +243,29 @@ func (st *store) apply(line []byte) error {
 		st.rev = max(st.rev, rec.Setup.SyncFloor)
 	case rec.Kind == "channel" && rec.Channel != nil:
 		st.keepChannel(rec.Channel)
+	case rec.Kind == "done" && rec.Done != nil:
+		st.done = *rec.Done
+	case rec.Kind == "conf" && rec.Conference != nil:
+		st.keepConference(rec.Conference)
+	case rec.Kind == "dropconf":
+		if c := st.conferences[rec.ID]; c != nil {
+			st.dropConference(c)
+		}
+	case rec.Kind == "file" && rec.File != nil:
+		st.keepFile(rec.File)
+	case rec.Kind == "sub" && rec.Subscription != nil:
+		st.rev = max(st.rev, rec.Subscription.Rev)
+		st.keepSubscription(rec.Subscription)
+	case rec.Kind == "topic" && rec.Topic != nil:
+		st.topics[rec.Topic.Name] = rec.Topic
+	case rec.Kind == "pubsub" && rec.Pubsub != nil:
+		st.keepPubsub(rec.Pubsub)
+	case rec.Kind == "message" && rec.Message != nil && st.pubsubs[rec.ID] != nil:
+		id, _ := strconv.ParseInt(rec.Message.ID, 10, 64)
+		st.messages = max(st.messages, id)
+		st.pubsubs[rec.ID].add(rec.Message)
+	case rec.Kind == "acked" && st.pubsubs[rec.ID] != nil:
+		st.pubsubs[rec.ID].forget(rec.IDs)
 	case rec.Kind == "space" && rec.Space != nil:
 		st.keepSpace(rec.Space)
 	case rec.Kind == "event" && len(rec.Event) > 0:
@@ -255,6 +329,9 @@ func (st *store) dump(w io.Writer) error {
 			return err
 		}
 	}
+	if err := st.dumpWorkspace(w); err != nil {
+		return err
+	}
 	for _, ch := range st.channels {
 		if _, err := w.Write(appendRecord(b[:0], record{Kind: "channel", Channel: ch})); err != nil {
 			return err
@@ -268,6 +345,42 @@ func (st *store) dump(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// dumpWorkspace writes what conferences leave and how the world hears of them.
+func (st *store) dumpWorkspace(w io.Writer) error {
+	var b []byte
+	var err error
+	write := func(rec record) {
+		if err == nil {
+			b = appendRecord(b[:0], rec)
+			_, err = w.Write(b)
+		}
+	}
+	for _, c := range st.conferences {
+		write(record{Kind: "conf", Conference: c})
+	}
+	for _, ids := range st.filesOf {
+		for _, id := range ids {
+			write(record{Kind: "file", File: st.files[id]})
+		}
+	}
+	for _, sub := range st.subscriptions {
+		write(record{Kind: "sub", Subscription: sub})
+	}
+	for _, t := range st.topics {
+		write(record{Kind: "topic", Topic: t})
+	}
+	for _, sub := range st.pubsubs {
+		write(record{Kind: "pubsub", Pubsub: sub})
+		for _, m := range sub.backlog {
+			if !m.acked {
+				write(record{Kind: "message", ID: sub.Name, Message: m})
+			}
+		}
+	}
+	write(record{Kind: "done", Done: &st.done})
+	return err
 }
 
 func appendRecord(b []byte, rec record) []byte {
@@ -310,12 +423,14 @@ func (st *store) knowUser(email string, create bool) (bool, error) {
 	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "user", User: email})); err != nil {
 		return false, err
 	}
-	st.users[email] = true
+	st.keepUser(email)
 	return true, nil
 }
 
-// eventful says that things have happened which the clock can't go back behind. The caller holds mu.
-func (st *store) eventful() bool { return len(st.calendars)+len(st.spaces) > 0 }
+func (st *store) keepUser(email string) {
+	st.users[email] = true
+	st.ids[userID(email)] = email
+}
 
 // nextRev gives the etag of a write at now: like Google's it grows with time, and unlike Google's
 // it never repeats. The caller holds mu.
@@ -402,3 +517,6 @@ func randomText(letters string, n int) string {
 	}
 	return string(b)
 }
+
+// newUUID is a random UUID, as Google's ids of subscriptions and events are.
+func newUUID() string { return uuid.NewString() }
