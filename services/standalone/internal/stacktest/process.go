@@ -273,6 +273,19 @@ func (p *Process) Lines() []string {
 	return append([]string(nil), p.log...)
 }
 
+// findRaces fails the test when the race detector has found something in the program.
+func (p *Process) findRaces(tb testing.TB) {
+	tb.Helper()
+	const report = 40 // lines
+	lines := p.Lines()
+	for i, line := range lines {
+		if strings.Contains(line, "WARNING: DATA RACE") {
+			tb.Errorf("%s: %s", p.Name, strings.Join(lines[i:min(len(lines), i+report)], "\n"))
+			return
+		}
+	}
+}
+
 // show writes the end of the log to the test's output.
 func (p *Process) show(tb testing.TB) {
 	tb.Helper()

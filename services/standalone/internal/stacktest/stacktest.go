@@ -67,6 +67,9 @@ func compile(ctx context.Context) (string, error) {
 		return dir, err
 	}
 	args := []string{"build", "-buildvcs=false", "-tags", "failpoint", "-o", dir + "/"}
+	if raced {
+		args = append(args, "-race")
+	}
 	for _, program := range []string{
 		"services/gateway/cmd/gateway", "services/meetings/cmd/meetings", "services/scheduler/cmd/scheduler",
 		"services/standalone/cmd/meet-middleware", "pkg/googlefake/cmd/google-emulator",
@@ -395,6 +398,9 @@ func (s *Stack) End(tb testing.TB) {
 		if err := awaitNoProcess(data, stopPatience); err != nil {
 			tb.Errorf("Postgres: %v", err)
 		}
+	}
+	for _, p := range s.all {
+		p.findRaces(tb)
 	}
 	if tb.Failed() {
 		for _, p := range s.all {

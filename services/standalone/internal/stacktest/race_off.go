@@ -1,0 +1,6 @@
+//go:build !kill || !race
+
+package stacktest
+
+// raced: see the other file.
+const raced = false
