@@ -9,6 +9,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
@@ -36,15 +37,20 @@ var Module = fx.Module("meetings",
 
 // Settings are those of the meetings service as a program of its own.
 type Settings struct {
-	Log     logging.Config
-	Bus     bus.Config
-	Service Config
-	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9101" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
+	Log         logging.Config
+	Bus         bus.Config
+	Clock       clock.Config
+	Service     Config
+	OpsAddr     string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9101" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
+	EmulatorURL string `env:"MEET_EMULATOR_URL" help:"where the Google emulator is, such as http://127.0.0.1:8090; read for MEET_CLOCK=emulator alone"`
 }
 
 // Check completes the settings.
 func (s *Settings) Check() error {
 	s.Bus.Name = "meetings"
+	if s.Clock.Mode == clock.ModeEmulator && s.EmulatorURL == "" {
+		return config.Bad("MEET_EMULATOR_URL", "is not set while MEET_CLOCK is emulator", "write where the Google emulator is, such as http://127.0.0.1:8090")
+	}
 	return nil
 }
 
@@ -52,7 +58,8 @@ func (s *Settings) Check() error {
 func Program(s Settings) fx.Option {
 	return fx.Options(
 		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
-		logging.Module, clock.Module, httpserver.Module, bus.Module,
+		fx.Supply(clock.EmulatorURL(func() string { return s.EmulatorURL })),
+		logging.Module, clock.ModuleFor(s.Clock), httpserver.Module, bus.Module,
 		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
 		Module,
 		httpserver.Ready,

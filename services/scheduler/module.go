@@ -3,6 +3,7 @@
 package scheduler
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -60,6 +61,7 @@ var Module = fx.Module("scheduler",
 type Settings struct {
 	Log     logging.Config
 	Bus     bus.Config
+	Clock   clock.Config
 	Service Config
 	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9102" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
 	Addr    string `env:"MEET_ADDR" help:"the gateway's address, read only to tell development from production where Google credentials are absent: loopback or absent is development, as DEBUG=True is"`
@@ -69,14 +71,15 @@ type Settings struct {
 func (s *Settings) Check() error {
 	s.Bus.Name = "scheduler"
 	s.Service.Development = s.Log.Debug || s.Addr == "" || loopback(s.Addr)
-	return s.Service.CheckTarget(false)
+	return errors.Join(s.Service.CheckTarget(false), s.Clock.CheckAgainst(s.Service.Emulated()))
 }
 
 // Program is the whole graph of the scheduler as a program of its own.
 func Program(s Settings) fx.Option {
 	return fx.Options(
 		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
-		logging.Module, clock.Module, httpserver.Module, bus.Module,
+		fx.Supply(clock.EmulatorURL(func() string { return s.Service.Google.EmulatorURL })),
+		logging.Module, clock.ModuleFor(s.Clock), httpserver.Module, bus.Module,
 		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
 		Module,
 		httpserver.Ready,

@@ -5,6 +5,7 @@ package standalone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,6 +31,7 @@ import (
 // Settings of the program.
 type Settings struct {
 	Log       logging.Config
+	Clock     clock.Config
 	Gateway   gateway.Config
 	Meetings  meetings.Config
 	Scheduler scheduler.Config
@@ -53,7 +55,7 @@ func (s *Settings) Check() error {
 	}
 	ip := net.ParseIP(host)
 	s.Scheduler.Development = s.Log.Debug || host == "localhost" || ip != nil && ip.IsLoopback()
-	return s.Scheduler.CheckTarget(true)
+	return errors.Join(s.Scheduler.CheckTarget(true), s.Clock.CheckAgainst(s.Scheduler.Emulated()))
 }
 
 // ownsDatabase, ownsEmulator: this program starts them.
@@ -69,7 +71,8 @@ func Program(s Settings) fx.Option {
 	}
 	options := []fx.Option{
 		fx.Supply(s, s.Log, s.Gateway, httpserver.OpsConfig{Addr: s.OpsAddr}),
-		logging.Module, clock.Module,
+		logging.Module, clock.ModuleFor(s.Clock),
+		fx.Provide(func(url emulatorURL) clock.EmulatorURL { return clock.EmulatorURL(url) }),
 		folderModule, // first of all: nothing may touch the data of a program that runs
 		httpserver.Module,
 		fx.Provide(func(*folder) embeddednats.Config {
