@@ -193,11 +193,12 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 			return nil, p.repeat(c, stored)
 		}
 	}
-	result, err := decide(u, c)
-	if err != nil && !errors.As(err, &c.Refusal) {
-		return nil, err
+	result, refused := decide(u, c)
+	if refused != nil && !errors.As(refused, &c.Refusal) {
+		return nil, refused
 	}
-	if c.Reply, err = p.codec.Reply(c, result, err); err != nil {
+	var err error
+	if c.Reply, err = p.codec.Reply(c, result, refused); err != nil {
 		return nil, fmt.Errorf("render the reply: %w", err)
 	}
 	if c.Refusal == nil {

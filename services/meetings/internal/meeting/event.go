@@ -12,41 +12,41 @@ func (f fact) about() *Meeting { return f.Meeting }
 // About is the meeting that an event is about.
 func About(e Event) *Meeting { return e.about() }
 
-// CreatedEvent: a meeting was stored and Google was asked for its link.
+// CreatedEvent says that a meeting was stored and Google was asked for its link.
 type CreatedEvent struct{ fact }
 
-// ReadyEvent: Google made the link.
+// ReadyEvent says that Google made the link.
 type ReadyEvent struct{ fact }
 
-// ProvisionFailedEvent: Google refused the create for good, or trying was given up.
+// ProvisionFailedEvent says that Google refused the create for good, or trying was given up.
 type ProvisionFailedEvent struct{ fact }
 
-// RescheduledEvent: the times changed.
+// RescheduledEvent says that the times changed.
 type RescheduledEvent struct {
 	fact
 	PreviousStart, PreviousEnd time.Time
 }
 
-// UpdatedEvent: fields changed other than the times and the status.
+// UpdatedEvent says that fields changed other than the times and the status.
 type UpdatedEvent struct {
 	fact
 	Fields []string
 }
 
-// StatusChangedEvent: a client set another status than cancelled.
+// StatusChangedEvent says that a client set another status than cancelled.
 type StatusChangedEvent struct {
 	fact
 	Previous Status
 }
 
-// CancelledEvent: the meeting was called off.
+// CancelledEvent says that the meeting was called off.
 type CancelledEvent struct{ fact }
 
-// SyncedEvent: Google's copy was made equal to the meeting after a change.
+// SyncedEvent says that Google's copy was made equal to the meeting after a change.
 type SyncedEvent struct {
 	fact
 	SyncedVersion int64
 }
 
-// SyncFailedEvent: Google refused a change for good.
+// SyncFailedEvent says that Google refused a change for good.
 type SyncFailedEvent struct{ fact }

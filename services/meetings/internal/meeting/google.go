@@ -120,7 +120,7 @@ func (m *Meeting) WantedGuests() []string {
 	return slices.DeleteFunc(slices.Clone(m.Guests), func(g string) bool { return SameEmail(g, m.OrganizerEmail) })
 }
 
-// WantedAbsent: Google should have no event.
+// WantedAbsent says that Google should have no event.
 func (m *Meeting) WantedAbsent() bool { return m.Status == Cancelled }
 
 // Outcome is what the scheduler reports of one dispatch.

@@ -214,7 +214,7 @@ func TestWhatGoogleSaysFitsItsRow(t *testing.T) {
 // TestWhateverComesTheRulesHold runs random commands and outcomes, in any order, doubled and late.
 func TestWhateverComesTheRulesHold(t *testing.T) {
 	for seed := range uint64(400) {
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // to be repeated
+		random := rand.New(rand.NewPCG(seed, 1))
 		m, now, link := fresh(), noon, ""
 		var outcomes []Outcome // of every dispatch so far
 		running := 0

@@ -75,12 +75,18 @@ func (s Provisioning) String() string   { return name(provisioningNames, s) }
 func (s GoogleSync) String() string     { return name(syncNames, s) }
 func (s RecordingState) String() string { return name(recordingNames, s) }
 
-// ParseStatus is the inverse of String, as its siblings are.
+// ParseStatus is the inverse of [Status.String].
 func ParseStatus(s string) (Status, error) { return parse(statusNames, "status", s) }
+
+// ParseProvisioning is the inverse of [Provisioning.String].
 func ParseProvisioning(s string) (Provisioning, error) {
 	return parse(provisioningNames, "provisioning", s)
 }
+
+// ParseGoogleSync is the inverse of [GoogleSync.String].
 func ParseGoogleSync(s string) (GoogleSync, error) { return parse(syncNames, "google_sync", s) }
+
+// ParseRecordingState is the inverse of [RecordingState.String].
 func ParseRecordingState(s string) (RecordingState, error) {
 	return parse(recordingNames, "recording_state", s)
 }

@@ -79,7 +79,7 @@ func encodeMeeting(m *meeting.Meeting) *meetv1.Meeting {
 		ExternalReference: m.ExternalReference, Summary: m.Summary, Description: m.Description, TimeZone: m.TimeZone,
 		AutoRecord: m.AutoRecord, CreateCalendarEvent: m.CreateCalendarEvent, PublicAccess: m.PublicAccess, GuestsCanSeeEachOther: m.GuestsCanSeeEachOther,
 		GoogleEventId: m.Google.EventID, MeetLink: m.Google.MeetLink, MeetingCode: m.Google.MeetingCode, Space: m.Google.Space,
-		ConferenceRecordId: m.ConferenceRecordID, ParticipantsCount: int32(m.ParticipantsCount), HasRecording: m.HasRecording, //nolint:gosec // at most 201
+		ConferenceRecordId: m.ConferenceRecordID, ParticipantsCount: int32(m.ParticipantsCount), HasRecording: m.HasRecording,
 		Simulated: m.Google.Simulated, Version: m.Version, Etag: m.Etag(), Error: encodeFailure(m.Failure),
 		CreatedAt: stamp(m.CreatedAt), UpdatedAt: stamp(m.UpdatedAt),
 	}
@@ -141,7 +141,7 @@ func (Codec) Fact(e meeting.Event) (app.EventRow, error) {
 	case meeting.CreatedEvent:
 		return meetingRow(m, subject.MeetingCreated, &meetv1.MeetingCreated{
 			MeetingId: id, MeetingUid: m.UID, OrganizerId: m.OrganizerID, ExternalReference: m.ExternalReference, ScheduledStart: stamp(m.Start),
-			ScheduledEnd: stamp(m.End), ParticipantsCount: int32(m.ParticipantsCount), AutoRecord: m.AutoRecord, Version: version, //nolint:gosec // at most 201
+			ScheduledEnd: stamp(m.End), ParticipantsCount: int32(m.ParticipantsCount), AutoRecord: m.AutoRecord, Version: version,
 		})
 	case meeting.ReadyEvent:
 		return meetingRow(m, subject.MeetingReady, &meetv1.MeetingReady{
@@ -217,7 +217,7 @@ func operationDone(m *meeting.Meeting) *meetv1.OperationDone {
 
 // Job is [app.Codec]. Without the guests, and after a failure, the message carries no wish: the scheduler reads it anew.
 func (Codec) Job(m *meeting.Meeting, whole bool) ([]byte, error) {
-	job := &meetv1.SyncMeetingJob{JobId: m.Job.ID, Dispatch: m.Job.Dispatch, MeetingId: int64(m.ID), FailedAttempts: int32(m.Job.FailedAttempts)} //nolint:gosec // small
+	job := &meetv1.SyncMeetingJob{JobId: m.Job.ID, Dispatch: m.Job.Dispatch, MeetingId: int64(m.ID), FailedAttempts: int32(m.Job.FailedAttempts)}
 	// What the space's settings need is known without the guests.
 	settingsOnly := m.Google.EventVersion >= m.WantedVersion && !m.WantedAbsent()
 	if (whole || settingsOnly) && m.Job.FailedAttempts == 0 {

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -57,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (w *world) newBus(t *testing.T) *bus.Bus {
 	t.Helper()

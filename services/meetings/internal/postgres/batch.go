@@ -114,7 +114,8 @@ type read func(q *db.Queries) error
 // pipeline runs the reads in one round trip, after the plain statements in before.
 func pipeline(ctx context.Context, conn interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
-}, before []string, reads []read) (err error) {
+}, before []string, reads []read,
+) (err error) {
 	batch := new(pgx.Batch)
 	for _, sql := range before {
 		batch.Queue(sql)
@@ -370,7 +371,7 @@ func saveNewMeetings(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.Provisionings = append(p.Provisionings, m.Provisioning.String())
 		p.GoogleSyncs = append(p.GoogleSyncs, m.GoogleSync.String())
 		p.RecordingStates = append(p.RecordingStates, m.Recording.String())
-		p.ParticipantsCounts = append(p.ParticipantsCounts, int32(m.ParticipantsCount)) //nolint:gosec // at most 201
+		p.ParticipantsCounts = append(p.ParticipantsCounts, int32(m.ParticipantsCount))
 		p.Versions = append(p.Versions, m.Version)
 		p.WantedVersions = append(p.WantedVersions, m.WantedVersion)
 		p.Generations = append(p.Generations, m.Generation)
@@ -396,7 +397,7 @@ func saveDirtyMeetings(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.Provisionings = append(p.Provisionings, m.Provisioning.String())
 		p.GoogleSyncs = append(p.GoogleSyncs, m.GoogleSync.String())
 		p.RecordingStates = append(p.RecordingStates, m.Recording.String())
-		p.ParticipantsCounts = append(p.ParticipantsCounts, int32(m.ParticipantsCount)) //nolint:gosec // at most 201
+		p.ParticipantsCounts = append(p.ParticipantsCounts, int32(m.ParticipantsCount))
 		p.Versions = append(p.Versions, m.Version)
 		p.WantedVersions = append(p.WantedVersions, m.WantedVersion)
 		p.Generations = append(p.Generations, m.Generation)
@@ -520,7 +521,7 @@ func saveJobs(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.DueAts = append(p.DueAts, j.DueAt)
 		p.Dispatches = append(p.Dispatches, j.Dispatch)
 		p.DispatchedAts = append(p.DispatchedAts, j.DispatchedAt)
-		p.FailedAttempts = append(p.FailedAttempts, int32(j.FailedAttempts)) //nolint:gosec // one each second for 72 hours fits
+		p.FailedAttempts = append(p.FailedAttempts, int32(j.FailedAttempts))
 		p.Operations = append(p.Operations, operation)
 		p.ReplyInboxes = append(p.ReplyInboxes, j.ReplyInbox)
 		p.Histories = append(p.Histories, history)
@@ -554,7 +555,7 @@ func saveEvents(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.MeetingIds = append(p.MeetingIds, int64(e.MeetingID))
 		p.Bodies = append(p.Bodies, e.Body)
 		p.Traceparents = append(p.Traceparents, e.Traceparent)
-		p.Ns = append(p.Ns, int32(n)) //nolint:gosec // a batch has at most a few hundred
+		p.Ns = append(p.Ns, int32(n))
 	}
 	return q.InsertEvents(ctx, p)
 }

@@ -91,7 +91,7 @@ func (l *lead) State(ctx context.Context) (app.RelayState, error) {
 	}
 	return app.RelayState{
 		LastSeq: r.LastSeq, PublishedSeq: r.PublishedSeq, EventsCreated: value(r.EventsCreated), JobsCreated: value(r.JobsCreated),
-		EventsLastSeq: uint64(r.EventsLastSeq), //nolint:gosec // never negative
+		EventsLastSeq: uint64(r.EventsLastSeq),
 	}, nil
 }
 
@@ -155,7 +155,7 @@ func (l *lead) FirstSequenceSince(ctx context.Context, since time.Time) (int64, 
 }
 
 func (l *lead) MarkPublished(ctx context.Context, seq int64, streamSeq uint64) error {
-	err := l.q.MarkPublished(ctx, db.MarkPublishedParams{PublishedSeq: seq, EventsLastSeq: int64(streamSeq)}) //nolint:gosec // far below 2^63
+	err := l.q.MarkPublished(ctx, db.MarkPublishedParams{PublishedSeq: seq, EventsLastSeq: int64(streamSeq)})
 	if err != nil {
 		return fmt.Errorf("mark events as published: %w", err)
 	}
@@ -164,7 +164,7 @@ func (l *lead) MarkPublished(ctx context.Context, seq int64, streamSeq uint64) e
 
 func (l *lead) MarkStreams(ctx context.Context, s app.RelayState) error {
 	err := l.q.MarkStreams(ctx, db.MarkStreamsParams{
-		PublishedSeq: s.PublishedSeq, EventsCreated: &s.EventsCreated, JobsCreated: &s.JobsCreated, EventsLastSeq: int64(s.EventsLastSeq), //nolint:gosec // far below 2^63
+		PublishedSeq: s.PublishedSeq, EventsCreated: &s.EventsCreated, JobsCreated: &s.JobsCreated, EventsLastSeq: int64(s.EventsLastSeq),
 	})
 	if err != nil {
 		return fmt.Errorf("mark the streams: %w", err)
