@@ -275,7 +275,27 @@ func (s *Server) insertEvent(c *call) (answer, error) {
 	if err := s.save(calendarID, ev, e, sp, now); err != nil {
 		return answer{}, err
 	}
-	return eventAnswer(e, o.guests), nil
+	return eventAnswer(s.veiled(e, ev), o.guests), nil
+}
+
+// veiled is a new event as an answer shows it that lacks some of the conference.
+func (s *Server) veiled(e *event, ev *Event) *event {
+	faults := &s.setup().Data
+	out, shown := *e, *ev
+	switch {
+	case ev.ConferenceData == nil:
+		return e
+	case s.faults.chance(faults.NoConferenceData):
+		shown.ConferenceData, shown.HangoutLink = nil, ""
+	case s.faults.chance(faults.NoEntryPoints):
+		data := *ev.ConferenceData
+		data.EntryPoints = nil
+		shown.ConferenceData = &data
+	default:
+		return e
+	}
+	out.raw = mustJSON(&shown)
+	return &out
 }
 
 func serviceAccountGuests() *apiError {
@@ -492,6 +512,9 @@ func (s *Server) getEvent(c *call) (answer, error) {
 	st.mu.RLock()
 	e := s.lookup(calendarID, id)
 	waiting := e != nil && e.ripe(now)
+	if stale := duration(s.setup().Data.StaleReads); e != nil && stale > 0 && now.Sub(time.UnixMilli(e.updated)) < stale {
+		e, waiting = e.prior, false
+	}
 	st.mu.RUnlock()
 	if waiting {
 		st.mu.Lock()

@@ -336,6 +336,7 @@ func asFieldError(err error) error {
 type settingsBody struct {
 	ConferenceDelay   *string `json:"conference_delay,omitempty"`
 	ConferenceOutcome *string `json:"conference_outcome,omitempty"`
+	Seed              *uint64 `json:"seed,omitempty"` // of the dice of faults
 }
 
 func (s *Server) postSettings(w http.ResponseWriter, r *http.Request) error {
@@ -361,11 +362,14 @@ func (s *Server) postSettings(w http.ResponseWriter, r *http.Request) error {
 			return &fieldError{"conference_outcome", `want "success" or "failure"`}
 		}
 	}
+	if in.Seed != nil {
+		s.faults.reseed(*in.Seed)
+	}
 	s.SetConference(delay, fails)
 	outcome := conferenceSuccess
 	if fails {
 		outcome = conferenceFailure
 	}
-	writeJSON(w, http.StatusOK, pretty(r, mustJSON(settingsBody{ConferenceDelay: new(delay.String()), ConferenceOutcome: &outcome})))
+	writeJSON(w, http.StatusOK, pretty(r, mustJSON(settingsBody{ConferenceDelay: new(delay.String()), ConferenceOutcome: &outcome, Seed: in.Seed})))
 	return nil
 }

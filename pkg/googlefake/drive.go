@@ -376,6 +376,8 @@ func (c *cutWriter) Write(p []byte) (int, error) {
 	panic(http.ErrAbortHandler)
 }
 
+func (c *cutWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
 const largestExport = 10 << 20 // bytes; Drive files.export
 
 func (s *Server) exportFile(c *call) (answer, error) {

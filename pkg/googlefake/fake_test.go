@@ -38,7 +38,7 @@ type fake struct {
 	url string
 }
 
-func newFake(t *testing.T, cfg googlefake.Config) *fake {
+func newFake(t testing.TB, cfg googlefake.Config) *fake {
 	t.Helper()
 	if cfg.Now == nil {
 		cfg.Now = func() time.Time { return start }
@@ -58,7 +58,7 @@ func newFake(t *testing.T, cfg googlefake.Config) *fake {
 }
 
 // jwt reads the emulator's key file as a program would.
-func (f *fake) jwt(t *testing.T, subject string, scopes ...string) *jwt.Config {
+func (f *fake) jwt(t testing.TB, subject string, scopes ...string) *jwt.Config {
 	t.Helper()
 	cfg, err := google.JWTConfigFromJSON(f.ServiceAccountKey(f.url), scopes...)
 	if err != nil {
@@ -69,7 +69,7 @@ func (f *fake) jwt(t *testing.T, subject string, scopes ...string) *jwt.Config {
 }
 
 // client signs as subject ("" is the bare service account) with the real token flow.
-func (f *fake) client(t *testing.T, subject string, scopes ...string) *http.Client {
+func (f *fake) client(t testing.TB, subject string, scopes ...string) *http.Client {
 	t.Helper()
 	// Connections of its own, so that a reset hits nobody else's.
 	transport := &http.Transport{}
@@ -114,7 +114,7 @@ func (f *fake) meet(t *testing.T, subject string, scopes ...string) *meet.Servic
 	return svc
 }
 
-func (f *fake) state(t *testing.T) googlefake.State {
+func (f *fake) state(t testing.TB) googlefake.State {
 	t.Helper()
 	st, err := f.State()
 	if err != nil {

@@ -300,3 +300,70 @@ func TestBadFaultsNameTheField(t *testing.T) {
 		t.Error("AddFaults took a fault that does nothing")
 	}
 }
+
+func TestAFaultMayBefallOnePersonOnly(t *testing.T) {
+	f := newFake(t, googlefake.Config{})
+	svc, ana := f.calendar(t, boss), f.calendar(t, "ana@example.com")
+	insert(t, svc, lesson("lesson00001"))
+	insert(t, ana, lesson("lesson00001"))
+	f.control(t, "faults", `[{"match":"/calendar/v3/","status":503,"subject":"Ana@example.com"},{"match":"POST /token","status":400,"subject":"bo@example.com"}]`)
+	if _, err := svc.Events.Get("primary", "lesson00001").Do(); err != nil {
+		t.Error(err)
+	}
+	_, err := ana.Events.Get("primary", "lesson00001").Do()
+	refused(t, err, 503, "backendError", "")
+	if got := f.tokenRefusal(t, "bo@example.com", scopeR); got != "400 invalid_grant: Invalid email or User ID" {
+		t.Error(got)
+	}
+	if got := f.tokenRefusal(t, "cy@example.com", scopeR); got != "" {
+		t.Error(got)
+	}
+}
+
+func TestAnAnswerMayBeCutOrSlow(t *testing.T) {
+	f := newFake(t, googlefake.Config{})
+	svc := f.calendar(t, boss)
+	insert(t, svc, lesson("lesson00001"))
+	f.control(t, "faults", `[{"match":"GET /calendar/v3/","cut":100,"times":1}]`)
+	if _, err := svc.Events.Get("primary", "lesson00001").Do(); err == nil || !strings.Contains(err.Error(), "unexpected EOF") {
+		t.Errorf("cut: %v", err)
+	}
+	f.control(t, "faults", `[{"match":"GET /calendar/v3/","bytes_per_second":5000,"times":1}]`)
+	began := time.Now()
+	if ev, err := svc.Events.Get("primary", "lesson00001").Do(); err != nil || ev.Summary != "Lesson" || time.Since(began) < 100*time.Millisecond {
+		t.Errorf("slow: %v after %v", err, time.Since(began))
+	}
+	f.control(t, "faults", `[{"match":"GET /calendar/v3/","latency":"20ms","latency_max":"40ms","times":1}]`)
+	began = time.Now()
+	if _, err := svc.Events.Get("primary", "lesson00001").Do(); err != nil || time.Since(began) < 20*time.Millisecond {
+		t.Errorf("late: %v after %v", err, time.Since(began))
+	}
+}
+
+func TestReadsMayBeStaleAndInsertsHalfAnswered(t *testing.T) {
+	f := newFake(t, googlefake.Config{})
+	svc := f.calendar(t, boss)
+	f.control(t, "data", `{"stale_reads":"2s","no_entry_points":1}`)
+	ev := insert(t, svc, lesson("lesson00001"))
+	if ev.HangoutLink == "" || len(ev.ConferenceData.EntryPoints) != 0 {
+		t.Errorf("%+v", ev)
+	}
+	_, err := svc.Events.Get("primary", ev.Id).Do()
+	refused(t, err, 404, "notFound", "")
+	if err := f.Advance(2 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := svc.Events.Get("primary", ev.Id).Do(); err != nil || len(got.ConferenceData.EntryPoints) != 1 {
+		t.Errorf("%+v %v", got, err)
+	}
+	if _, err := svc.Events.Patch("primary", ev.Id, &calendar.Event{Summary: "New"}).Do(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := svc.Events.Get("primary", ev.Id).Do(); err != nil || got.Summary != "Lesson" {
+		t.Errorf("%s %v, want the old one", got.Summary, err)
+	}
+	f.control(t, "data", `{"stale_reads":"0s","no_conference_data":1}`)
+	if ev := insert(t, svc, lesson("lesson00002")); ev.ConferenceData != nil || ev.HangoutLink != "" {
+		t.Errorf("%+v", ev)
+	}
+}

@@ -60,6 +60,8 @@ type Fault struct {
 	// Match is "METHOD /path/prefix" or "/path/prefix"; "/" is every request to a Google route,
 	// the token endpoint included. Control routes are never hit.
 	Match string
+	// Subject, an address, limits the fault to calls in that person's name; the token endpoint's too.
+	Subject string
 	// Status to answer. StatusReset resets the connection. nil leaves the answer alone: the fault
 	// is then a Latency only.
 	Status *int
@@ -67,6 +69,12 @@ type Fault struct {
 	RetryAfter RetryAfter
 	// Latency is waited, in real time, before the work or between the work and the answer.
 	Latency time.Duration
+	// LatencyMax makes the latency a random one, from Latency up to it.
+	LatencyMax time.Duration
+	// BytesPerSecond slows the body of the answer down.
+	BytesPerSecond int64
+	// Cut breaks the connection off after so many bytes of the body.
+	Cut int64
 	// Times is how often the fault strikes; 0 is until it is removed.
 	Times int
 	// Probability that a matching request is hit; 0 is the same as 1, always.
@@ -87,7 +95,11 @@ type faultWire struct {
 	Match       *string         `json:"match"`
 	Status      *int            `json:"status,omitempty"`
 	RetryAfter  json.RawMessage `json:"retry_after,omitempty"`
+	Subject     string          `json:"subject,omitempty"`
 	Latency     *string         `json:"latency,omitempty"`
+	LatencyMax  *string         `json:"latency_max,omitempty"`
+	Speed       int64           `json:"bytes_per_second,omitempty"`
+	Cut         int64           `json:"cut,omitempty"`
 	Times       *int            `json:"times,omitempty"`
 	Probability *float64        `json:"probability,omitempty"`
 	When        When            `json:"when,omitempty"`
@@ -100,6 +112,10 @@ type faultWire struct {
 func (f Fault) MarshalJSON() ([]byte, error) {
 	w := faultWire{
 		Match: &f.Match, Status: f.Status, When: f.When, Reason: f.Reason, Message: f.Message, Body: f.Body,
+		Subject: f.Subject, Speed: f.BytesPerSecond, Cut: f.Cut,
+	}
+	if f.LatencyMax != 0 {
+		w.LatencyMax = new(f.LatencyMax.String())
 	}
 	if f.RetryAfter != "" {
 		w.RetryAfter = mustJSON(f.RetryAfter)
@@ -179,6 +195,14 @@ func decodeStrict(b []byte, into any) error {
 func (w faultWire) fault() (Fault, error) {
 	f := Fault{
 		Status: w.Status, When: w.When, Reason: w.Reason, Message: w.Message, Body: w.Body,
+		Subject: strings.ToLower(w.Subject), BytesPerSecond: w.Speed, Cut: w.Cut,
+	}
+	if w.LatencyMax != nil {
+		d, err := time.ParseDuration(*w.LatencyMax)
+		if err != nil || d <= 0 {
+			return f, &fieldError{"latency_max", `want a duration such as "50ms" or "1h"`}
+		}
+		f.LatencyMax = d
 	}
 	if len(w.RetryAfter) > 0 && f.RetryAfter.UnmarshalJSON(w.RetryAfter) != nil {
 		return f, &fieldError{"retry_after", "want whole seconds or an HTTP date"}
@@ -219,8 +243,14 @@ func (f Fault) check() error {
 		return &fieldError{"match", "control routes cannot be made to fail"}
 	case method != "" && method != strings.ToUpper(method):
 		return &fieldError{"match", "want the method in capitals"}
-	case f.Status == nil && f.Latency == 0:
-		return &fieldError{"status", "required, unless there is a latency: 0 resets the connection, 200 to 599 answers"}
+	case f.LatencyMax != 0 && f.LatencyMax < f.Latency:
+		return &fieldError{"latency_max", "want no less than latency"}
+	case f.BytesPerSecond < 0:
+		return &fieldError{"bytes_per_second", "want more than 0"}
+	case f.Cut < 0:
+		return &fieldError{"cut", "want more than 0"}
+	case f.Status == nil && f.Latency == 0 && f.LatencyMax == 0 && f.BytesPerSecond == 0 && f.Cut == 0:
+		return &fieldError{"status", "required, unless there is a latency, a cut or bytes_per_second: 0 resets the connection, 200 to 599 answers"}
 	case f.Status != nil && *f.Status != StatusReset && (*f.Status < 200 || *f.Status > 599):
 		return &fieldError{"status", "want 0 or 200 to 599"}
 	case f.Status != nil && *f.Status >= 200 && *f.Status < 300 && len(f.Body) == 0:
@@ -294,6 +324,13 @@ func (s *faultSet) add(faults []Fault) error {
 	return nil
 }
 
+// reseed starts the dice anew.
+func (s *faultSet) reseed(seed uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dice = rand.New(rand.NewPCG(seed, seed))
+}
+
 // chance throws the dice.
 func (s *faultSet) chance(p float64) bool {
 	if p <= 0 {
@@ -327,10 +364,11 @@ func (s *faultSet) current() []Fault {
 // plan is what happens to one request.
 type plan struct {
 	before, after time.Duration // to wait, on each side of the work
+	speed, cut    int64         // of the body; 0 is as it comes
 	strike        *Fault        // nil: the answer is the true one
 }
 
-func (s *faultSet) plan(method, path string) plan {
+func (s *faultSet) plan(method, path string, subject func() string) plan {
 	if s.active.Load() == 0 {
 		return plan{}
 	}
@@ -342,6 +380,9 @@ func (s *faultSet) plan(method, path string) plan {
 		if a.method != "" && a.method != method || !strings.HasPrefix(path, a.path) {
 			continue
 		}
+		if a.Subject != "" && a.Subject != subject() {
+			continue
+		}
 		if a.Probability > 0 && a.Probability < 1 && s.dice.Float64() >= a.Probability {
 			continue
 		}
@@ -349,11 +390,16 @@ func (s *faultSet) plan(method, path string) plan {
 			a.left--
 			spent = spent || a.left == 0
 		}
-		if a.When == After {
-			p.after += a.Latency
-		} else {
-			p.before += a.Latency
+		wait := a.Latency
+		if span := a.LatencyMax - a.Latency; a.LatencyMax > 0 && span > 0 {
+			wait += time.Duration(s.dice.Int64N(int64(span) + 1))
 		}
+		if a.When == After {
+			p.after += wait
+		} else {
+			p.before += wait
+		}
+		p.speed, p.cut = max(p.speed, a.BytesPerSecond), max(p.cut, a.Cut)
 		if a.Status != nil {
 			p.strike = &a.Fault
 			break

@@ -69,7 +69,13 @@ func (s *Server) serveRoute(rt *route, w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, rt.dialect, &apiError{status: status, reason: "badRequest", message: http.StatusText(status)})
 		return
 	}
-	p := s.faults.plan(r.Method, r.URL.Path)
+	p := s.faults.plan(r.Method, r.URL.Path, func() string { return s.subjectOf(r, body) })
+	if p.cut > 0 {
+		w = &cutWriter{ResponseWriter: w, left: p.cut}
+	}
+	if p.speed > 0 {
+		w = &slowWriter{ResponseWriter: w, speed: p.speed, pause: func(d time.Duration) bool { return s.pause(r.Context(), d) }}
+	}
 	if !s.pause(r.Context(), p.before) {
 		return
 	}
@@ -124,6 +130,52 @@ func (s *Server) serveRoute(rt *route, w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, a.status, pretty(r, a.body))
 }
+
+// subjectOf is in whose name a request is made, as far as can be told before it is checked.
+func (s *Server) subjectOf(r *http.Request, body []byte) string {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		if g := s.identity.open(token); g != nil {
+			return g.Subject
+		}
+		return ""
+	}
+	form, _ := url.ParseQuery(string(body)) // what is no form has no assertion
+	if parts := strings.Split(form.Get("assertion"), "."); len(parts) == 3 {
+		var claims jwtClaims
+		if decodeSegment(parts[1], &claims) == nil {
+			return strings.ToLower(claims.Subject)
+		}
+	}
+	return ""
+}
+
+// slowWriter lets a body through at a speed, in bytes per second.
+type slowWriter struct {
+	http.ResponseWriter
+	speed int64
+	pause func(time.Duration) bool
+}
+
+func (w *slowWriter) Write(p []byte) (n int, err error) {
+	const slice = 100 * time.Millisecond
+	step := int(max(1, w.speed*int64(slice)/int64(time.Second)))
+	for len(p) > 0 {
+		part := p[:min(step, len(p))]
+		m, err := w.ResponseWriter.Write(part)
+		if n += m; err != nil {
+			return n, err
+		}
+		if p = p[m:]; len(p) > 0 {
+			_ = http.NewResponseController(w.ResponseWriter).Flush() // one that can't need not
+			if !w.pause(slice) {
+				return n, http.ErrHandlerTimeout
+			}
+		}
+	}
+	return n, nil
+}
+
+func (w *slowWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) work(rt *route, r *http.Request, body []byte) (answer, error) {
 	c := &call{r: r, body: body, base: s.base(r), form: make(url.Values)}

@@ -65,13 +65,12 @@ type MeetSetup struct {
 
 // DataSetup are faults in what Calendar and Drive answer.
 type DataSetup struct {
-	DuplicateInserts bool    `json:"duplicate_inserts,omitempty"` // a taken id goes undetected: the second event takes the id
-	NoConferenceData float64 `json:"no_conference_data,omitempty"`
-	NoEntryPoints    float64 `json:"no_entry_points,omitempty"` // hangoutLink is there, entry points are not
-	StaleReads       string  `json:"stale_reads,omitempty"`     // for so long after a write events.get gives the old event
-	DriveIgnoreRange bool    `json:"drive_ignore_range,omitempty"`
-	DriveCut         int64   `json:"drive_cut,omitempty"` // bytes after which a download breaks off
-	DriveChecksum    string  `json:"drive_checksum,omitempty"`
+	NoConferenceData float64 `json:"no_conference_data,omitempty"` // probability that the answer to an insert leaves it out
+	NoEntryPoints    float64 `json:"no_entry_points,omitempty"`    // the same: hangoutLink is there, entry points are not
+	StaleReads       string  `json:"stale_reads,omitempty"`        // for so long after a write events.get gives what was before, 404 for a new event
+	DriveIgnoreRange bool    `json:"drive_ignore_range,omitempty"` // a Range is answered with the whole file
+	DriveCut         int64   `json:"drive_cut,omitempty"`          // bytes after which a download breaks off
+	DriveChecksum    string  `json:"drive_checksum,omitempty"`     // "wrong" or "absent"
 }
 
 const (
@@ -182,6 +181,11 @@ func (u *Setup) check() error {
 	}
 	if c := u.Data.DriveChecksum; c != "" && c != wrongChecksum && c != lateChecksum {
 		return &fieldError{"drive_checksum", `want "", "wrong" or "absent"`}
+	}
+	for field, p := range map[string]float64{"no_conference_data": u.Data.NoConferenceData, "no_entry_points": u.Data.NoEntryPoints} {
+		if !(p >= 0 && p <= 1) {
+			return &fieldError{field, "want 0 to 1"}
+		}
 	}
 	if err := u.Quotas.check(); err != nil {
 		return err

@@ -79,6 +79,7 @@ type event struct {
 	cancelled bool
 	recurs    bool
 	free      bool   // transparent: takes up no time
+	prior     *event // what the last write replaced, for stale reads
 	of        string // the series that it is an instance of
 	instance  int64  // unix seconds of its place in the series, while nobody has changed it
 	pending   *pending
@@ -459,6 +460,8 @@ func (st *store) keepEvent(calendarID string, e *event) {
 	if old != nil {
 		e.index = old.index
 		cal.order[e.index] = e
+		e.prior = old
+		old.prior = nil
 		if old.pending != nil {
 			cal.waiting--
 		}
