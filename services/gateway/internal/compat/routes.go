@@ -255,4 +255,12 @@ func (a *API) serviceRoutes() {
 		answers:  []answer{{status: http.StatusOK, doc: "The build.", schema: schemaOf[info](a)}},
 		refusals: []int{http.StatusUnauthorized}, serve: a.info,
 	})
+	a.add(route{
+		id: "getSetup", method: http.MethodGet, path: base + "setup/", tag: tagService, summary: "Look whether everything is set up",
+		description: "Looks at Google, NATS and Postgres now, which takes seconds, and says of each mistake where it is put right and what to enter there. Changes nothing. For admins.",
+		params:      []*huma.Param{queryParam("organizer", "An organizer to act for beside GOOGLE_WORKSPACE_ADMIN_EMAIL.", stringSchema("email"))},
+		answers:     []answer{{status: http.StatusOK, doc: "What was found; ok is false where a check failed.", schema: schemaOf[SetupReport](a)}},
+		refusals:    []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable},
+		serve:       a.setup,
+	})
 }

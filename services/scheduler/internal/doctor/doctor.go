@@ -96,8 +96,9 @@ func (r Report) OK() bool {
 	return !slices.ContainsFunc(r.Results, func(r Result) bool { return r.Status == Failed })
 }
 
-// visitTimeout bounds a visit; whoever asks over NATS waits a little longer.
-const visitTimeout = 28 * time.Second
+// visitTimeout bounds the looking; what was made is then still removed, within cleanTimeout. Whoever asks over NATS waits longer
+// than both.
+const visitTimeout = 20 * time.Second
 
 // Doctor runs checks.
 type Doctor struct {

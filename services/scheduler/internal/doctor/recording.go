@@ -24,7 +24,7 @@ const (
 	// trialAhead is how far in the future the trial is, so that nobody is reminded of it.
 	trialAhead = 30 * 24 * time.Hour
 	// cleanTimeout bounds the removal, which happens even where the visit is over.
-	cleanTimeout = 10 * time.Second
+	cleanTimeout = 5 * time.Second
 	// settleTimeout is how long a new Meet may take to be there.
 	settleTimeout = 12 * time.Second
 )
