@@ -262,7 +262,7 @@ func TestAnAnswerThatDoesNotEncodeIsAnErrorAndNoHalf(t *testing.T) {
 }
 
 func TestTheRoutesAreCountedByTheirFirstWord(t *testing.T) {
-	want := []string{"docs", "health", "info", "meetings", "operations", "participants", "recordings", "redoc", "schema", "user-management", "users"}
+	want := []string{"docs", "health", "info", "meetings", "operations", "participants", "recordings", "redoc", "schema", "setup", "user-management", "users"}
 	if got := newAPI(t, nil).Routes(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
