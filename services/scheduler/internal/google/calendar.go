@@ -106,7 +106,7 @@ func eventBody(e job.Event) *calendar.Event {
 	body := &calendar.Event{
 		Summary: e.Summary, Description: e.Description,
 		Start: eventTime(e.Start, e.TimeZone), End: eventTime(e.End, e.TimeZone),
-		GuestsCanSeeOtherGuests: &sees,
+		GuestsCanSeeOtherGuests: &sees, GuestsCanModify: e.GuestsMayModify,
 		ExtendedProperties: &calendar.EventExtendedProperties{Private: map[string]string{
 			propertyUID: e.MeetingUID, propertyVersion: strconv.FormatInt(e.Version, 10),
 		}},
@@ -125,11 +125,31 @@ func eventTime(t time.Time, zone string) *calendar.EventDateTime {
 	return &calendar.EventDateTime{DateTime: t.UTC().Format(time.RFC3339), TimeZone: zone}
 }
 
+// moment is the inverse of eventTime. A whole day begins at midnight of its zone; an unreadable time is zero.
+func moment(t *calendar.EventDateTime) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	if t.Date == "" {
+		at, _ := time.Parse(time.RFC3339, t.DateTime)
+		return at.UTC()
+	}
+	zone, err := time.LoadLocation(t.TimeZone)
+	if err != nil {
+		zone = time.UTC
+	}
+	at, _ := time.ParseInLocation(time.DateOnly, t.Date, zone)
+	return at.UTC()
+}
+
 func (c *Client) eventState(calendarID string, e *calendar.Event) job.EventState {
 	state := job.EventState{
 		CalendarID: calendarID, EventID: e.Id, ETag: e.Etag, Cancelled: e.Status == "cancelled",
-		Conference: conference(e), Simulated: c.simulated(e.ServerResponse.Header),
+		Summary: e.Summary, Description: e.Description, Start: moment(e.Start), End: moment(e.End),
+		GuestsSeeEachOther: e.GuestsCanSeeOtherGuests == nil || *e.GuestsCanSeeOtherGuests,
+		Conference:         conference(e), Simulated: c.simulated(e.ServerResponse.Header),
 	}
+	state.Updated, _ = time.Parse(time.RFC3339, e.Updated) // zero: older than any
 	if e.ExtendedProperties != nil {
 		state.MeetingUID = e.ExtendedProperties.Private[propertyUID]
 		// An unreadable version is 0: older than any, so the event is made to say what is wanted.
@@ -138,7 +158,7 @@ func (c *Client) eventState(calendarID string, e *calendar.Event) job.EventState
 	for _, a := range e.Attendees {
 		state.Guests = append(state.Guests, job.Guest{
 			Email: a.Email, DisplayName: a.DisplayName, Response: a.ResponseStatus, Comment: a.Comment,
-			Extra: a.AdditionalGuests, Optional: a.Optional, Self: a.Self,
+			Extra: a.AdditionalGuests, Optional: a.Optional, Self: a.Self, Room: a.Resource,
 		})
 	}
 	return state

@@ -29,6 +29,8 @@ type Config struct {
 	CalendarID  string        `env:"GOOGLE_CALENDAR_ID" envDefault:"primary" help:"the calendar that events are made in; primary: the main one of the account that keeps the meeting"`
 	Timeout     time.Duration `env:"MEET_GOOGLE_TIMEOUT" envDefault:"60s" help:"of one call to Google, retries not counted; what a call did that ran out of it is looked up by the next try"`
 
+	PublicURL string `env:"MEET_PUBLIC_URL" help:"https:// address at which Google reaches the gateway, to be told at once of changes in calendars; absent: they are read every MEET_DRIFT_EVERY"`
+
 	// EmulatorFrom gives the address of an emulator that is started with this program; it wins over EmulatorURL. Set by standalone.
 	EmulatorFrom func() string `env:"-"`
 }
@@ -68,6 +70,11 @@ func (c Config) Check() error {
 		if domain == "" || strings.ContainsAny(domain, "@/: ") || !strings.Contains(domain, ".") {
 			bad("GOOGLE_WORKSPACE_DOMAINS", "has an entry that is no domain", "use names such as example.com, separated by commas")
 			break
+		}
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			bad("MEET_PUBLIC_URL", "is no address", "use https://meet.example.com")
 		}
 	}
 	if c.Timeout <= 0 {

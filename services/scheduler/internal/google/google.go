@@ -232,6 +232,7 @@ func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSe
 var classes = map[string]job.Class{
 	"calendar.events.insert": job.ClassCalendar, "calendar.events.get": job.ClassCalendar,
 	"calendar.events.patch": job.ClassCalendar, "calendar.events.delete": job.ClassCalendar,
+	"calendar.events.list": job.ClassCalendar, "calendar.events.watch": job.ClassCalendar, "calendar.channels.stop": job.ClassCalendar,
 	"meet.spaces.create": job.ClassMeetCreate, "meet.spaces.get": job.ClassMeetRead, "meet.spaces.patch": job.ClassMeetWrite,
 }
 
@@ -252,7 +253,7 @@ func (c *Client) simulated(header http.Header) bool {
 // Development tells whether missing credentials mean the emulator.
 type Development bool
 
-// Module calls Google. Needs Config, Development, *quota.Limiter, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar and job.Spaces.
+// Module calls Google. Needs Config, Development, *quota.Limiter, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar, job.Spaces and job.Feed.
 var Module = fx.Module("scheduler/google", fx.Provide(
 	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, limiter *quota.Limiter, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
 		c, err := New(config, bool(development), limiter, metrics, log)
@@ -260,5 +261,5 @@ var Module = fx.Module("scheduler/google", fx.Provide(
 			lc.Append(fx.Hook{OnStart: c.Start, OnStop: c.Stop})
 		}
 		return c, err
-	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces))),
+	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces)), fx.As(new(job.Feed))),
 ))

@@ -25,6 +25,8 @@ type Event struct {
 	// Guests is nil where the guests are to be left as they are.
 	Guests             []Guest
 	GuestsSeeEachOther bool
+	// GuestsMayModify: the event is kept in another's name than the organizer's, who is a guest on it.
+	GuestsMayModify bool
 }
 
 // Guest is somebody invited, with what he has answered.
@@ -34,6 +36,8 @@ type Guest struct {
 	Response, Comment string
 	Extra             int64
 	Optional, Self    bool
+	// Room: no person.
+	Room bool
 }
 
 // noResponse is the answer of a guest who has not given one.
@@ -42,8 +46,12 @@ const noResponse = "needsAction"
 // EventState is a calendar event as Google has it.
 type EventState struct {
 	CalendarID, EventID, ETag string
+	Updated                   time.Time
 	// Cancelled: deleted, though it can be read.
-	Cancelled bool
+	Cancelled            bool
+	Summary, Description string
+	Start, End           time.Time
+	GuestsSeeEachOther   bool
 	// MeetingUID and Version are what this product wrote on it; empty on an event of somebody else.
 	MeetingUID string
 	Version    int64
@@ -102,11 +110,13 @@ func sameGuests(digest, other string) bool {
 // event is the event that w wants, guests that nobody has asked yet included. actor is in whose name it is made: an organizer
 // who can't be impersonated is invited to his own meeting.
 func (w Wish) event(actor string) Event {
+	outside := !strings.EqualFold(actor, w.Organizer)
 	e := Event{
-		MeetingUID: w.MeetingUID, Version: w.Version, Summary: w.Summary, Description: w.Description, TimeZone: w.TimeZone,
+		GuestsMayModify: outside,
+		MeetingUID:      w.MeetingUID, Version: w.Version, Summary: w.Summary, Description: w.Description, TimeZone: w.TimeZone,
 		Start: w.Start, End: w.End, GuestsSeeEachOther: w.GuestsSeeEachOther, Guests: make([]Guest, 0, len(w.Guests)+1),
 	}
-	if !strings.EqualFold(actor, w.Organizer) {
+	if outside {
 		e.Guests = append(e.Guests, Guest{Email: w.Organizer, Response: noResponse})
 	}
 	for _, email := range w.Guests {
@@ -115,8 +125,41 @@ func (w Wish) event(actor string) Event {
 	return e
 }
 
+// Shown is of the texts as Google has them, each part for itself.
+func (s EventState) Shown() string {
+	part := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return hex.EncodeToString(sum[:8])
+	}
+	return part(s.Summary) + "." + part(s.Description)
+}
+
+// says tells whether the event is of this meeting and shows what e does, whatever the guests answered.
+func (s EventState) says(e Event) bool {
+	second := func(t time.Time) time.Time { return t.Truncate(time.Second) } // Calendar keeps no parts of one
+	return s.MeetingUID == e.MeetingUID && s.Summary == e.Summary && s.Description == e.Description &&
+		second(s.Start).Equal(second(e.Start)) && second(s.End).Equal(second(e.End)) &&
+		s.GuestsSeeEachOther == e.GuestsSeeEachOther && s.invites(e.Guests)
+}
+
+// invites tells whether these people, and nobody else, are on the event. Its keeper stands on it as Google pleases.
+func (s EventState) invites(guests []Guest) bool {
+	wanted := make(map[string]bool, len(guests))
+	for _, g := range guests {
+		wanted[strings.ToLower(g.Email)] = true
+	}
+	for _, g := range s.Guests {
+		email := strings.ToLower(g.Email)
+		if !wanted[email] && !g.Self && !g.Room {
+			return false
+		}
+		delete(wanted, email)
+	}
+	return len(wanted) == 0
+}
+
 // withAnswers are the wanted guests with what those who were there before have answered: Calendar replaces the list whole. The
-// calendar's owner stays on it where Google has put him there.
+// calendar's owner stays on it where Google has put him there, and so do rooms that somebody booked.
 func withAnswers(wanted, present []Guest) []Guest {
 	before := make(map[string]Guest, len(present))
 	for _, g := range present {
@@ -132,7 +175,7 @@ func withAnswers(wanted, present []Guest) []Guest {
 		merged = append(merged, g)
 	}
 	for _, g := range present {
-		if _, left := before[strings.ToLower(g.Email)]; left && g.Self {
+		if _, left := before[strings.ToLower(g.Email)]; left && (g.Self || g.Room) {
 			merged = append(merged, g)
 		}
 	}

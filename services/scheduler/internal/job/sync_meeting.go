@@ -198,10 +198,12 @@ func (s *SyncMeeting) createEvent(ctx context.Context, w Wish, out *Outcome) err
 	}
 	wanted := w.event(actor)
 	for generation := w.Generation; generation < w.Generation+maxGenerations; generation++ {
+		found := false
 		ref := Ref{Organizer: w.Organizer, CalendarID: w.Google.CalendarID, EventID: EventID(w.MeetingUID, generation)}
 		state, err := s.calendar.InsertEvent(ctx, ref, wanted)
 		failpoint.Here("scheduler.inserted_event")
 		if is(err, Taken) {
+			found = true
 			state, err = s.calendar.GetEvent(ctx, ref)
 			if is(err, NotFound) { // a read may lag behind the write that took the id
 				return &Failure{Kind: Transient, Code: CodeEventBusy, Message: "Google says that the event exists and that it does not; trying again", Err: err}
@@ -219,13 +221,21 @@ func (s *SyncMeeting) createEvent(ctx context.Context, w Wish, out *Outcome) err
 		if generation > w.Generation {
 			out.Generation = generation
 		}
-		return s.takeEvent(ctx, w, wanted, ref, state, out)
+		if found && state.Version >= w.Version && !state.says(wanted) {
+			// Somebody changed it before its maker had told: what is wanted wins.
+			wanted.Guests = withAnswers(wanted.Guests, state.Guests)
+			if state, err = s.calendar.PatchEvent(ctx, ref, state.ETag, wanted); err != nil {
+				return err
+			}
+			wanted = w.event(actor)
+		}
+		return s.takeEvent(ctx, w, actor, wanted, ref, state, out)
 	}
 	return refused(CodeEventIDTaken, fmt.Sprintf("the event was deleted in the calendar %d times while it was being made", maxGenerations))
 }
 
 // takeEvent makes an inserted event the meeting's once it has a conference.
-func (s *SyncMeeting) takeEvent(ctx context.Context, w Wish, wanted Event, ref Ref, state EventState, out *Outcome) error {
+func (s *SyncMeeting) takeEvent(ctx context.Context, w Wish, actor string, wanted Event, ref Ref, state EventState, out *Outcome) error {
 	for i := 0; state.Conference.State == ConferencePending || state.Conference.State == ConferenceAbsent; i++ {
 		if i == len(s.timing.ConferencePolls) {
 			break
@@ -242,10 +252,10 @@ func (s *SyncMeeting) takeEvent(ctx context.Context, w Wish, wanted Event, ref R
 	c := &out.Google
 	switch state.Conference.State {
 	case ConferenceReady:
-		c.CalendarID, c.EventID, c.EventETag, c.Simulated = state.CalendarID, state.EventID, state.ETag, state.Simulated
+		c.CalendarID, c.EventID, c.Simulated = state.CalendarID, state.EventID, state.Simulated
 		c.Link, c.Code = state.Conference.Link, state.Conference.Code
 		// An event that an earlier try has made may say what was wanted then: the next step changes it.
-		c.EventVersion = min(max(state.Version, 1), w.Version)
+		c.take(actor, state, min(max(state.Version, 1), w.Version), "")
 		if c.EventVersion == w.Version {
 			c.EventDigest = wanted.digest()
 			if !w.settingsDue(*c) {
@@ -321,13 +331,14 @@ func (s *SyncMeeting) change(ctx context.Context, w Wish, out *Outcome) (bool, e
 				return true, eventGone(err)
 			case err != nil:
 				return true, err
-			case state.MeetingUID == w.MeetingUID && state.Version == w.Version:
-				// An earlier try has changed it and its answer was lost: the guests have been told.
-				c.EventETag, c.EventVersion, c.EventDigest = state.ETag, w.Version, digest
+			case state.says(wanted):
+				// An earlier try has changed it and its answer was lost: the guests have been told. Or somebody did by hand
+				// what was wanted.
+				c.take(actor, state, w.Version, digest)
 				return true, nil
 			}
-			etag = state.ETag
-			if !sameGuests(c.EventDigest, digest) {
+			etag, patch.Guests = state.ETag, nil
+			if !state.invites(wanted.Guests) {
 				patch.Guests = withAnswers(wanted.Guests, state.Guests)
 			}
 		}
@@ -342,7 +353,7 @@ func (s *SyncMeeting) change(ctx context.Context, w Wish, out *Outcome) (bool, e
 		case err != nil:
 			return true, err
 		}
-		c.EventETag, c.EventVersion, c.EventDigest = state.ETag, w.Version, digest
+		c.take(actor, state, w.Version, digest)
 		return true, nil
 	}
 	return true, &Failure{Kind: Transient, Code: CodeEventBusy, Message: "somebody else changes the event at the same time; trying again"}

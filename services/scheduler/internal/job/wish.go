@@ -28,8 +28,14 @@ type Wish struct {
 
 // Copy is what Google is known to have.
 type Copy struct {
+	// Account is in whose name the event is kept.
+	Account                        string
 	CalendarID, EventID, EventETag string
-	Link, Code                     string
+	// EventUpdated is when Google last changed the event by our knowledge; zero while unknown.
+	EventUpdated time.Time
+	// EventShown is of the texts that Google showed then, which need not be those that were sent; opaque.
+	EventShown string
+	Link, Code string
 	// Space is Google's name of it, spaces/….
 	Space string
 	// Simulated: the emulator made it.
@@ -45,6 +51,12 @@ type Copy struct {
 	Access        Access
 	// EventDigest is of what the event was last made to say; empty while unknown.
 	EventDigest string
+}
+
+// take keeps what an event is like that now says what version wants; digest is of that.
+func (c *Copy) take(actor string, state EventState, version int64, digest string) {
+	c.Account, c.EventETag, c.EventUpdated, c.EventShown = actor, state.ETag, state.Updated, state.Shown()
+	c.EventVersion, c.EventDigest = version, digest
 }
 
 // Switch is a setting of a space; the zero value is unknown, or to be left alone.

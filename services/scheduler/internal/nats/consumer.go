@@ -361,9 +361,12 @@ func (g *GoogleJobs) bury(ctx context.Context, msg jetstream.Msg, reason string)
 	g.log.ErrorContext(ctx, "message was buried", "subject", msg.Subject(), "reason", reason)
 }
 
-// Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *slog.Logger; provides nothing, runs the consumers.
+// Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *job.FollowCalendar, *slog.Logger; provides nothing, runs the consumers.
 var Module = fx.Module("scheduler/nats",
-	fx.Provide(NewGoogleJobs, fx.Private),
+	fx.Provide(NewGoogleJobs, NewObserveJobs, fx.Private),
+	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, o *ObserveJobs) {
+		lifecycle.Go(lc, sd, log, "observe jobs", o.Run)
+	}),
 	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, g *GoogleJobs) {
 		lifecycle.Go(lc, sd, log, "google jobs", g.Run)
 	}),
