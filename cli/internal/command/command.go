@@ -100,7 +100,7 @@ func newRoot(terminal Terminal) *cobra.Command {
 	flags.StringVar(&s.zone, "time-zone", "", "IANA time zone of times without an offset, and of those in tables; absent: this machine's")
 	flags.DurationVar(&s.timeout, "timeout", time.Minute, "how long one call may take")
 	complete(root, "output", "table", "json")
-	root.AddCommand(newMeetings(s), newOperations(s))
+	root.AddCommand(newMeetings(s), newOperations(s), newSetup(s))
 	return root
 }
 
