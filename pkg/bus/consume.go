@@ -82,9 +82,8 @@ func (b *Bus) consumeOnce(ctx context.Context, stream string, config jetstream.C
 		case <-consuming.Closed():
 			return errors.New("the subscription ended"), nil
 		case <-reconnected:
-			if _, err := b.js.Consumer(ctx, stream, config.Durable); err != nil {
-				return fmt.Errorf("after a reconnect: %w", err), nil
-			}
+			// The pull that was open may be lost without a word, and is missed only when it would have expired.
+			return errors.New("the connection was lost and is back"), nil
 		}
 	}
 }
