@@ -50,12 +50,13 @@ type Bus struct {
 	mu          sync.Mutex
 	reconnected []chan<- struct{}
 	ensuring    sync.WaitGroup
+	ended       chan struct{} // closed by Stop
 	stopping    bool
 }
 
 // New makes a bus that is not connected yet.
 func New(config Config, log *slog.Logger) *Bus {
-	return &Bus{config: config, log: log}
+	return &Bus{config: config, log: log, ended: make(chan struct{})}
 }
 
 // Start connects, waiting up to Config.Wait with back-off, and makes the streams.
@@ -154,8 +155,15 @@ func (b *Bus) onReconnect() {
 		return
 	}
 	b.ensuring.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // the handler has no ctx; Stop waits for it
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // the handler has no ctx; Stop ends and awaits it
 		defer cancel()
+		go func() {
+			select {
+			case <-b.ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		if _, err := backoff.Retry(ctx, func() (struct{}, error) {
 			return struct{}{}, b.EnsureStreams(ctx)
 		}, backoff.WithBackOff(waitBackOff())); err != nil {
@@ -216,7 +224,10 @@ func (b *Bus) Stop(ctx context.Context) error {
 		return nil
 	}
 	b.mu.Lock()
-	b.stopping = true
+	if !b.stopping {
+		b.stopping = true
+		close(b.ended)
+	}
 	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
