@@ -52,6 +52,8 @@ type Bus struct {
 	ensuring    sync.WaitGroup
 	ended       chan struct{} // closed by Stop
 	stopping    bool
+	started     bool // what a reconnect uses is there
+	missed      bool // a reconnect came before that
 }
 
 // New makes a bus that is not connected yet.
@@ -90,6 +92,13 @@ func (b *Bus) Start(ctx context.Context) error {
 	if b.calls, err = listen(conn, b.log); err != nil {
 		conn.Close()
 		return err
+	}
+	b.mu.Lock()
+	b.started = true
+	missed := b.missed
+	b.mu.Unlock()
+	if missed {
+		b.onReconnect()
 	}
 	return nil
 }
@@ -152,6 +161,10 @@ func (b *Bus) onReconnect() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopping {
+		return
+	}
+	if !b.started {
+		b.missed = true
 		return
 	}
 	b.ensuring.Go(func() {
