@@ -159,7 +159,7 @@ func TestStrictKnowsOnlyItsUsersAndCalendars(t *testing.T) {
 func TestUnknownRoutesAreNotFoundAndLogged(t *testing.T) {
 	var log bytes.Buffer
 	f := newFake(t, googlefake.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	for _, path := range []string{"/calendar/v3/users/me/calendarList", "/v2/conferences", "/"} {
+	for _, path := range []string{"/calendar/v3/users/me/calendarList", "/v2/conferences", "/nothing"} {
 		code, _, body := send(t, http.MethodGet, f.url+path, "")
 		e := decode[struct {
 			Error struct {

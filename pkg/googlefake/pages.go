@@ -27,6 +27,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 
 // pageRoutes answers the links that the emulator gives out.
 func (s *Server) pageRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /{$}", s.showState(stateTemplate()))
 	mux.HandleFunc("GET "+meetPagePath+"{code}", func(w http.ResponseWriter, r *http.Request) {
 		code := strings.ToLower(r.PathValue("code"))
 		s.store.mu.RLock()
