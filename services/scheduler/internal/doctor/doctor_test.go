@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -329,6 +330,38 @@ func TestAKeyFileIsReadWithoutBeingShown(t *testing.T) {
 		}
 		if bytes.Contains(report.json(), []byte("hush-hush")) {
 			t.Errorf("%s: the content is shown: %s", name, report.json())
+		}
+	}
+}
+
+func TestThePagesNameWhatIsAskedForAndLookedAt(t *testing.T) {
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join("../../../../docs/how-to", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	connect := read("connect-google.md")
+	if !strings.Contains(connect, "\n"+allScopes()+"\n") {
+		t.Errorf("connect-google.md has another list of scopes than\n%s", allScopes())
+	}
+	for _, s := range scopes {
+		if !strings.Contains(connect, "| `"+s.name+"` | ") {
+			t.Errorf("connect-google.md does not say what %s is for", s.name)
+		}
+	}
+	page := read("doctor.md")
+	for _, c := range append(GoogleChecks(Target{}, nil), StackChecks(Broker{})...) {
+		name := c.Name
+		for _, family := range []string{"google.scope.", "google.api."} {
+			if strings.HasPrefix(name, family) {
+				name = family + "…"
+			}
+		}
+		if !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("doctor.md does not explain %s", c.Name)
 		}
 	}
 }
