@@ -607,7 +607,7 @@ func getArtifact(kind artifactKind) func(*Server, *call) (answer, error) {
 const entryPause = 20 * time.Second // somebody says something about so often
 
 // entries makes up what was said: everybody in turn, as long as they are there.
-func (a *artifact) entries(s *Server, c *conference, now time.Time) []TranscriptEntry {
+func (a *artifact) entries(c *conference, now time.Time) []TranscriptEntry {
 	var out []TranscriptEntry
 	turn := 0
 	for at := a.Start; at.Add(entryPause).Before(a.End) && !at.After(now); at = at.Add(entryPause) {
@@ -638,7 +638,7 @@ func (s *Server) listEntries(c *call) (answer, error) {
 	if refusal != nil {
 		return answer{}, refusal
 	}
-	items, next, refusal := platformPage(c, a.entries(s, conf, now), 10, 100)
+	items, next, refusal := platformPage(c, a.entries(conf, now), 10, 100)
 	if refusal != nil {
 		return answer{}, refusal
 	}
@@ -653,7 +653,7 @@ func (s *Server) getEntry(c *call) (answer, error) {
 	if refusal != nil {
 		return answer{}, refusal
 	}
-	for _, e := range a.entries(s, conf, now) {
+	for _, e := range a.entries(conf, now) {
 		if strings.HasSuffix(e.Name, "/entries/"+c.r.PathValue("entry")) {
 			return ok(e)
 		}

@@ -250,11 +250,10 @@ func (u *Setup) delegated(scopes []string) ([]string, bool) {
 func (s *Server) setupRoutes(serve func(pattern string, handle func(http.ResponseWriter, *http.Request) error)) {
 	part := func(name string, show func(*Setup) any, post func(body []byte, u *Setup) error, clear func(*Setup)) {
 		pattern := " " + controlPrefix + name
-		get := func(w http.ResponseWriter, r *http.Request) error {
+		answer := func(w http.ResponseWriter, r *http.Request) {
 			writeJSON(w, http.StatusOK, pretty(r, mustJSON(show(s.setup()))))
-			return nil
 		}
-		serve("GET"+pattern, get)
+		serve("GET"+pattern, func(w http.ResponseWriter, r *http.Request) error { answer(w, r); return nil })
 		serve("POST"+pattern, func(w http.ResponseWriter, r *http.Request) error {
 			body, err := s.readControl(w, r)
 			if err != nil {
@@ -263,7 +262,8 @@ func (s *Server) setupRoutes(serve func(pattern string, handle func(http.Respons
 			if err := s.Configure(func(u *Setup) error { return asFieldError(post(body, u)) }); err != nil {
 				return err
 			}
-			return get(w, r)
+			answer(w, r)
+			return nil
 		})
 		serve("DELETE"+pattern, func(w http.ResponseWriter, _ *http.Request) error {
 			err := s.Configure(func(u *Setup) error { clear(u); return nil })

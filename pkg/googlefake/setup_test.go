@@ -221,7 +221,11 @@ func TestTheSetUpSurvivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open()
-	defer s.Close()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if got := s.Setup(); text(t, got) != text(t, want) || len(got.DisabledAPIs) != 1 {
 		t.Errorf("%s\nwant %s", text(t, got), text(t, want))
 	}

@@ -129,9 +129,14 @@ func (s *Server) statePage() (statePage, error) {
 		waiting += int64(p.Waiting)
 	}
 	out.Tiles = []count{
-		{"accounts", int64(len(st.users))}, {"events", int64(out.AllEvents)}, {"Meet spaces", int64(len(st.order))},
-		{"meetings to come", states["planned"]}, {"running", states["running"]}, {"over", states["ended"]},
-		{"Drive files", int64(len(st.files))}, {"notices waiting", waiting},
+		{"accounts", int64(len(st.users))},
+		{"events", int64(out.AllEvents)},
+		{"Meet spaces", int64(len(st.order))},
+		{"meetings to come", states["planned"]},
+		{"running", states["running"]},
+		{"over", states["ended"]},
+		{"Drive files", int64(len(st.files))},
+		{"notices waiting", waiting},
 	}
 	return out, nil
 }
