@@ -68,7 +68,7 @@ func JobConsumer(class string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: "scheduler-" + class, Description: "every scheduler instance pulls from this one",
 		FilterSubject: "meet.job." + class + ".*",
-		AckPolicy:     jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 1024,
+		AckPolicy:     jetstream.AckExplicitPolicy, AckWait: 9 * time.Second, MaxDeliver: -1, MaxAckPending: 1024,
 	}
 }
 

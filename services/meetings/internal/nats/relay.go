@@ -25,6 +25,8 @@ const (
 	idle = time.Second
 	// publishWindow is how many events are numbered and published at once.
 	publishWindow = 500
+	// markEvery bounds the events that are published again after a leader died.
+	markEvery = 4 * publishWindow
 	// publishWait bounds the wait for the acknowledgements of one window.
 	publishWait = 10 * time.Second
 	// outcomeWait is how long after its dispatch a job without an outcome is looked for.
@@ -105,6 +107,9 @@ type leader struct {
 	// before new ones.
 	published int64
 	behind    bool
+	// streamSeq is where the stream has the last of them; marked is what of published is kept in the database.
+	streamSeq uint64
+	marked    int64
 	// first is the first message that the stream holds.
 	first uint64
 	// swept, compared and kept are when it was last looked for lost jobs, for lost streams, and for old rows.
@@ -149,7 +154,11 @@ func (l *leader) sleep(ctx context.Context, due time.Time, pause *time.Timer, wa
 	case <-wake:
 	case <-rung:
 	case <-pause.C:
+		return l.mark(ctx)
 	case <-ctx.Done():
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // ctx has ended; the next leader has less to do
+		defer cancel()
+		return l.mark(stopping)
 	case <-reconnected:
 		return l.recover(ctx)
 	}
@@ -172,6 +181,11 @@ func (l *leader) round(ctx context.Context) (more bool, due time.Time, err error
 		if jobs, err = l.dispatchJobs(ctx); err != nil {
 			return false, due, err
 		}
+		tasks, err := l.dispatchTasks(ctx)
+		if err != nil {
+			return false, due, err
+		}
+		jobs += tasks
 	}
 	return events >= publishWindow || jobs > 0, due, l.lookAfter(ctx)
 }
@@ -224,13 +238,26 @@ func (l *leader) publishEvents(ctx context.Context) (int, error) {
 		return 0, err // numbered, and not known to be in the stream: the next lead publishes from the last mark
 	}
 	failpoint.Here("relay.published")
-	l.published = events[len(events)-1].Seq
-	if err := l.lead.MarkPublished(ctx, l.published, last); err != nil {
-		return 0, err
+	l.published, l.streamSeq = events[len(events)-1].Seq, max(last, l.streamSeq)
+	l.metrics.published.Add(float64(len(events)))
+	if l.published-l.marked < markEvery {
+		return len(events), nil
+	}
+	return len(events), l.mark(ctx)
+}
+
+// mark keeps how far the stream has come. It is written when the relay pauses and every markEvery events, not after each
+// window: a leader that dies before it costs the next one a few publishes, which the stream knows by their ids.
+func (l *leader) mark(ctx context.Context) error {
+	if l.published == l.marked {
+		return nil
+	}
+	if err := l.lead.MarkPublished(ctx, l.published, l.streamSeq); err != nil {
+		return err
 	}
 	failpoint.Here("relay.marked")
-	l.metrics.published.Add(float64(len(events)))
-	return len(events), nil
+	l.marked = l.published
+	return nil
 }
 
 // publish sends a window and waits for every acknowledgement; it returns the highest stream sequence. A stream that was emptied
@@ -368,7 +395,7 @@ func dispatchID(job string, dispatch int64) string {
 	return job + "." + strconv.FormatInt(dispatch, 10)
 }
 
-// inStream collects the message ids of the google jobs that MEET_JOBS holds; they are few, because the jobs that are out are
+// inStream collects the message ids of the jobs that MEET_JOBS holds; they are few, because the jobs that are out are
 // bounded.
 func (l *leader) inStream(ctx context.Context) (map[string]struct{}, error) {
 	stream, err := l.bus.JetStream().Stream(ctx, subject.StreamJobs)
@@ -377,7 +404,7 @@ func (l *leader) inStream(ctx context.Context) (map[string]struct{}, error) {
 	}
 	found := make(map[string]struct{})
 	for seq := stream.CachedInfo().State.FirstSeq; ; {
-		msg, err := stream.GetMsg(ctx, max(seq, 1), jetstream.WithGetMsgSubject(subject.OfJob(subject.ClassGoogle, "*")))
+		msg, err := stream.GetMsg(ctx, max(seq, 1), jetstream.WithGetMsgSubject(subject.OfJob("*", "*")))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return found, nil
 		}
@@ -429,6 +456,7 @@ func (l *leader) recover(ctx context.Context) error {
 		}
 	}
 	l.published, l.behind = now.PublishedSeq, now.PublishedSeq < state.LastSeq
+	l.marked, l.streamSeq = now.PublishedSeq, now.EventsLastSeq
 	if now == state {
 		return nil
 	}

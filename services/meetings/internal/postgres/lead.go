@@ -50,7 +50,7 @@ func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect the relay: %w", err)
 	}
-	inUTC(conn)
+	types(conn)
 	l := &lead{store: s, conn: conn, q: db.New(conn)}
 	if err := l.standBy(ctx); err != nil {
 		return nil, errors.Join(err, l.Close(ctx))

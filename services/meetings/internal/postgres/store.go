@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 	"go.uber.org/fx"
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
@@ -157,7 +158,7 @@ func (s *Store) open(ctx context.Context, params map[string]string) (*pgxpool.Po
 	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
 	maps.Copy(c.ConnConfig.RuntimeParams, params)
 	c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		inUTC(conn)
+		types(conn)
 		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
@@ -170,8 +171,9 @@ func (s *Store) open(ctx context.Context, params map[string]string) (*pgxpool.Po
 // connectTimeout bounds one try to connect.
 const connectTimeout = 5 * time.Second
 
-// inUTC makes every time read on a connection UTC.
-func inUTC(conn *pgx.Conn) {
+// types makes every time read on a connection UTC, and reads and writes UUIDs without reflection.
+func types(conn *pgx.Conn) {
+	pgxuuid.Register(conn.TypeMap())
 	conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
 }
 

@@ -49,7 +49,7 @@ func (c Config) Check() error {
 const (
 	// maxWorkers is what the durable hands out to all schedulers together before it waits for acknowledgements.
 	maxWorkers   = 1024
-	defaultLease = 10 * time.Second
+	defaultLease = 3 * time.Second
 	// defaultGrace leaves time within the whole stop for handing back and flushing.
 	defaultGrace = 6 * time.Second
 	// queryTimeout bounds reading a wish anew.
