@@ -32,6 +32,8 @@ type Lead interface {
 	// SendDue marks due google jobs as sent, as many as fit under the limit of what is out, and returns their meetings in the
 	// order to send them in: creates first, then round robin by organizer.
 	SendDue(ctx context.Context, now time.Time, limit int) ([]*meeting.Meeting, error)
+	// SendTasks marks due jobs of a class that are no meetings' as sent, as many as fit under the limit of what is out.
+	SendTasks(ctx context.Context, class string, now time.Time, limit int) ([]Task, error)
 	// NextDue is when the next waiting job falls due; false when none waits.
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	// OutSince are the jobs sent before a time that have no outcome.
@@ -53,11 +55,22 @@ type RelayState struct {
 	EventsLastSeq uint64
 }
 
+// Task is the message of a job that is no meeting's.
+type Task struct {
+	JobID    string
+	Kind     string
+	Dispatch int64
+	Body     []byte
+}
+
 // JobRef is one dispatch of a job.
 type JobRef struct {
 	ID       string
 	Dispatch int64
 }
+
+// TaskLimit is how many jobs of a class that are no meetings' are out at most.
+const TaskLimit = 64
 
 // How long rows are kept.
 const (

@@ -120,11 +120,20 @@ type Processor struct {
 	codec Codec
 	clock clock.Clock
 	log   *slog.Logger
+	drift Drift
+
+	places places
 }
 
 // NewProcessor makes a processor.
 func NewProcessor(store Store, codec Codec, now clock.Clock, log *slog.Logger) *Processor {
-	return &Processor{store: store, codec: codec, clock: now, log: log}
+	return &Processor{store: store, codec: codec, clock: now, log: log, drift: DriftConfig{}.drift()}
+}
+
+// Follow sets what becomes of changes that others make in Google Calendar; before the first Process. Else it is the default.
+func (p *Processor) Follow(c DriftConfig) *Processor {
+	p.drift = c.drift()
+	return p
 }
 
 // Process carries out a batch in one transaction. Where that fails, the two halves of it go on by themselves, in their order,
@@ -167,7 +176,9 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 		}
 		c.Do.Needs(needs)
 	}
+	var seen map[string]Place
 	err = p.store.Batch(ctx, p.clock(), needs, func(u *Unit) error {
+		u.Drift = p.drift
 		for _, c := range batch {
 			done, err := p.apply(u, c)
 			if err != nil {
@@ -177,11 +188,14 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 				effects.Done = append(effects.Done, *done)
 			}
 		}
+		p.places.unknown(u)
+		seen = u.Places
 		return p.dispatch(u, &effects)
 	})
 	if err != nil {
 		return Effects{}, err
 	}
+	p.places.written(seen)
 	failpoint.Here("meetings.committed")
 	return effects, nil
 }
@@ -342,5 +356,9 @@ func (p *Processor) dispatch(u *Unit, effects *Effects) error {
 	return nil
 }
 
-// Module is the use cases. Needs Store, Codec, clock.Clock and *slog.Logger; provides *Processor.
-var Module = fx.Module("meetings/app", fx.Provide(NewProcessor))
+// Module is the use cases. Needs Store, Codec, DriftConfig, clock.Clock and *slog.Logger; provides *Processor.
+var Module = fx.Module("meetings/app", fx.Provide(
+	func(store Store, codec Codec, now clock.Clock, log *slog.Logger, c DriftConfig) *Processor {
+		return NewProcessor(store, codec, now, log).Follow(c)
+	},
+))

@@ -19,7 +19,10 @@ func (c *SyncOutcome) Apply(u *Unit, _ *Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	facts, done := m.Synced(c.Outcome, u.Now)
+	outcome := c.Outcome
+	outcome.Policy = u.Drift.Policy
+	facts, done := m.Synced(outcome, u.Now)
 	u.Touch(m)
+	u.see(m)
 	return Result{Meeting: m, Facts: facts, Done: done}, nil
 }

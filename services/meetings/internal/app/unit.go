@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/calendar"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
 
@@ -15,6 +16,13 @@ type Needs struct {
 	Commands []uuid.UUID
 	// Meetings are locked and loaded with their google job; those of Guests with their guests as well.
 	Meetings, Guests []meeting.Ref
+	// People are meetings, among Meetings, whose people are loaded with their answers.
+	People []meeting.Ref
+	// Events are Google's ids of events whose meetings are loaded as if they stood in Meetings, Guests and People.
+	Events []string
+	// Calendars are locked and loaded with their jobs, and so are those of Channels.
+	Calendars []calendar.ID
+	Channels  []string
 	// NewMeetings counts the numbers to take.
 	NewMeetings int
 	// Organizers are addresses that are found or get a number for a new user.
@@ -33,7 +41,8 @@ type Stored struct {
 
 // Unit is the working set of one batch: what was loaded, and what the batch made of it. The store fills and then writes it.
 type Unit struct {
-	Now time.Time
+	Now   time.Time
+	Drift Drift
 
 	// Known are the commands carried out before.
 	Known map[uuid.UUID]Stored
@@ -58,6 +67,12 @@ type Unit struct {
 	// Dirty are loaded meetings that a command worked on, in the order of work.
 	Dirty    []*meeting.Meeting
 	dirtySet map[meeting.ID]struct{}
+
+	// Calendars are those loaded; the dirty ones and their jobs are written.
+	Calendars      map[calendar.ID]*calendar.Calendar
+	DirtyCalendars map[calendar.ID]struct{}
+	// Places are calendars that need a row, by name.
+	Places map[string]Place
 
 	Events   []EventRow
 	Commands []CommandRow
@@ -86,7 +101,8 @@ func NewUnit(now time.Time) *Unit {
 	return &Unit{
 		Now: now, Known: map[uuid.UUID]Stored{}, Meetings: map[meeting.ID]*meeting.Meeting{}, UIDs: map[string]meeting.ID{},
 		HadGuests: map[meeting.ID][]string{}, Organizers: map[string]*account.User{}, Users: map[account.ID]*account.User{},
-		TakenNames: map[string]struct{}{}, DirtyUsers: map[account.ID]struct{}{}, dirtySet: map[meeting.ID]struct{}{},
+		TakenNames: map[string]struct{}{}, DirtyUsers: map[account.ID]struct{}{},
+		Calendars: map[calendar.ID]*calendar.Calendar{}, DirtyCalendars: map[calendar.ID]struct{}{}, Places: map[string]Place{}, dirtySet: map[meeting.ID]struct{}{},
 	}
 }
 

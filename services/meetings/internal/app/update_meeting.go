@@ -12,6 +12,9 @@ type UpdateMeeting struct {
 // Needs the meeting with its guests.
 func (c *UpdateMeeting) Needs(n *Needs) {
 	n.Meetings, n.Guests = append(n.Meetings, c.Ref), append(n.Guests, c.Ref)
+	if len(c.Patch.RemovePeople) > 0 {
+		n.People = append(n.People, c.Ref)
+	}
 }
 
 // Apply refuses with [meeting.ErrNotFound], [fault.VersionMismatch], [fault.Conflict] and [fault.Invalid].

@@ -18,12 +18,17 @@ type Patch struct {
 	Summary, Description *string
 	AddGuests            []string
 	RemoveGuests         []string
+	// RemovePeople are numbers of people to remove; the organizer can't be.
+	RemovePeople []int64
 }
 
 // Update applies a patch at now and returns the facts to publish. A change out of CANCELLED is [fault.Conflict]; a wrong value
 // is [fault.Invalid]; then nothing is changed. A patch that changes nothing raises no version and states nothing, but makes
 // Google try again where it had failed.
 func (m *Meeting) Update(p Patch, now time.Time) ([]Event, error) {
+	if err := m.resolve(&p); err != nil {
+		return nil, err
+	}
 	guests := m.guestsAfter(p)
 	if err := m.checkPatch(p, len(guests)); err != nil {
 		return nil, err
@@ -77,6 +82,25 @@ func (m *Meeting) setTexts(p Patch, guests []string) []string {
 		fields = append(fields, "invited_emails")
 	}
 	return fields
+}
+
+// ReasonOrganizerStays is the reason when the organizer is to be removed from his own meeting.
+const ReasonOrganizerStays = "ORGANIZER_STAYS"
+
+// resolve turns the numbers of people to remove into their addresses. Who is not there is no error.
+func (m *Meeting) resolve(p *Patch) error {
+	remove := slices.Clone(p.RemoveGuests)
+	for _, person := range m.People {
+		if !slices.Contains(p.RemovePeople, person.ID) {
+			continue
+		}
+		if SameEmail(person.Email, m.OrganizerEmail) {
+			return fault.New(fault.Conflict, ReasonOrganizerStays, "the organizer can't be removed from the meeting")
+		}
+		remove = append(remove, person.Email)
+	}
+	p.RemoveGuests = remove
+	return nil
 }
 
 // guestsAfter are the guests that a patch leaves, those who stay first.
@@ -151,7 +175,7 @@ func (m *Meeting) Cancel(now time.Time) []Event {
 func (m *Meeting) callOff() Event {
 	m.Status = Cancelled
 	if m.Recording == Expected {
-		m.Recording = NotExpected
+		m.Recording, m.RecordingReason = NotExpected, ""
 	}
 	return CancelledEvent{fact{m}}
 }

@@ -134,6 +134,8 @@ type Outcome struct {
 	Complete   bool
 	// Failure is nil on success.
 	Failure *OutcomeFailure
+	// Policy is what to do about an event that was found deleted.
+	Policy DriftPolicy
 }
 
 // OutcomeFailure says why a step failed.
@@ -161,7 +163,7 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 		events = m.fail(o, now)
 	case o.Failure != nil:
 		if !o.Failure.Deferred {
-			m.Job.remember(o.Failure.reason(), now)
+			m.Job.remember(o.Failure.Reason(), now)
 		}
 		m.Job.State, m.Job.DueAt = JobDue, o.Failure.RetryAt
 		if last := now.Add(maxPause); m.Job.DueAt.After(last) {
@@ -170,6 +172,10 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 		if m.Job.DueAt.Before(now) {
 			m.Job.DueAt = now
 		}
+	case o.Complete && m.WantedVersion <= o.Version && m.overtaken():
+		// Somebody changed the event after us and before we had told: what is wanted wins. The next step looks at the event.
+		m.Google.Noticed, m.Google.EventDigest, m.Google.EventEtag = time.Time{}, "", ""
+		m.changed(now, true)
 	case o.Complete && m.WantedVersion <= o.Version && !m.strayEvent():
 		m.Job.State, m.Job.EndedAt = JobDone, now
 		m.Job.FailedAttempts, m.Job.History = 0, nil
@@ -186,6 +192,11 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 // strayEvent: Google is known to have an event that should be absent. Whoever found nothing to delete looked too early.
 func (m *Meeting) strayEvent() bool {
 	return m.WantedAbsent() && m.Google.EventID != "" && !m.Google.Deleted
+}
+
+// overtaken: the event was seen to change after what is known of it.
+func (m *Meeting) overtaken() bool {
+	return m.Google.EventID != "" && !m.WantedAbsent() && !m.Google.EventUpdated.IsZero() && m.Google.Noticed.After(m.Google.EventUpdated)
 }
 
 // learn keeps what Google returned, unless a later dispatch has told more.
@@ -216,9 +227,13 @@ func (m *Meeting) learn(o Outcome, now time.Time) {
 	if g.MeetLink == "" { // a link, once there, stays
 		g.MeetLink, g.MeetingCode, g.Simulated = m.Google.MeetLink, m.Google.MeetingCode, m.Google.Simulated
 	}
-	if g.Space == "" {
+	if g.Space == "" && g.MeetLink == m.Google.MeetLink {
 		g.Space = m.Google.Space
 	}
+	if g.Account == "" {
+		g.Account = m.Google.Account
+	}
+	g.Noticed = m.Google.Noticed
 	m.Google = g
 }
 
@@ -226,6 +241,7 @@ func (m *Meeting) learn(o Outcome, now time.Time) {
 func (g *GoogleCopy) clean() {
 	for _, text := range []*string{
 		&g.CalendarID, &g.EventID, &g.EventEtag, &g.MeetLink, &g.MeetingCode, &g.Space, &g.AutoRecording, &g.AccessType, &g.EventDigest,
+		&g.Account, &g.EventShown,
 	} {
 		*text = cleanText(*text)
 	}
@@ -235,11 +251,15 @@ func cleanText(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 
 // fail ends the row, unless more is wanted by now than what was refused.
 func (m *Meeting) fail(o Outcome, now time.Time) []Event {
-	reason := o.Failure.reason()
+	reason := o.Failure.Reason()
 	m.Job.remember(reason, now)
 	if m.WantedVersion > o.Version && o.Failure.Permanent {
 		m.Job.State, m.Job.DueAt = JobDue, now
 		return nil
+	}
+	if reason.Code == ReasonEventGone && o.Policy != 0 && !m.WantedAbsent() && m.Provisioning == Ready {
+		m.Job.State = JobDone // whatever follows begins anew
+		return m.eventGone(o.Policy, now)
 	}
 	m.Job.State, m.Job.EndedAt = JobFailed, now
 	m.GoogleSync = SyncFailed
@@ -258,8 +278,8 @@ func (m *Meeting) triedTooLong(now time.Time) bool {
 	return len(m.Job.History) > 0 && now.Sub(m.Job.History[0].At) > giveUpAfter
 }
 
-// reason is what is kept of a failure.
-func (f *OutcomeFailure) reason() Failure {
+// Reason is what is kept of a failure.
+func (f *OutcomeFailure) Reason() Failure {
 	cut := func(s string) string {
 		if s = cleanText(s); len(s) > maxReason {
 			s = strings.ToValidUTF8(s[:maxReason], "")
@@ -279,6 +299,10 @@ func (j *Job) remember(f Failure, now time.Time) {
 
 // settle turns what was learnt into the meeting's own states, and raises the version when a client would see a difference.
 func (m *Meeting) settle(before *Meeting, events []Event, now time.Time) ([]Event, bool) {
+	m.judgeRecording(before)
+	if before.Google.MeetLink != "" && m.Google.MeetLink != before.Google.MeetLink {
+		events = append(events, UpdatedEvent{fact{m}, []string{"meet_link"}})
+	}
 	switch {
 	case m.Provisioning != Ready && m.Google.MeetLink != "":
 		m.Provisioning = Ready
@@ -288,9 +312,24 @@ func (m *Meeting) settle(before *Meeting, events []Event, now time.Time) ([]Even
 		m.Failure = Failure{Code: ReasonCancelledBeforeLink, Message: "the meeting was cancelled before Google had made its link"}
 	}
 	if m.Provisioning != before.Provisioning || m.GoogleSync != before.GoogleSync || m.Google.MeetLink != before.Google.MeetLink ||
-		m.Google.EventID != before.Google.EventID || m.Google.Space != before.Google.Space || m.Failure != before.Failure {
+		m.Google.EventID != before.Google.EventID || m.Google.Space != before.Google.Space || m.Failure != before.Failure ||
+		m.RecordingReason != before.RecordingReason {
 		m.Version++
 		m.UpdatedAt = now
 	}
 	return events, before.Provisioning == Pending && m.Provisioning != Pending
+}
+
+// ReasonRecordingNotAllowed is why a recording may not come whose setting Google refused, or took and does not show.
+const ReasonRecordingNotAllowed = "RECORDING_NOT_ALLOWED"
+
+// judgeRecording says on the meeting what Google made of the wish to record it.
+func (m *Meeting) judgeRecording(before *Meeting) {
+	switch {
+	case m.Recording != Expected, m.Google.AutoRecording == "ON", m.GoogleSync == SyncOK:
+		m.RecordingReason = ""
+	case m.GoogleSync == SyncFailed && m.Failure != before.Failure && m.Failure.Code != ReasonDrifted &&
+		m.Google.MeetLink != "" && m.Google.EventVersion >= m.WantedVersion:
+		m.RecordingReason = ReasonRecordingNotAllowed // the event is as wanted, so it is the settings that were refused
+	}
 }

@@ -44,8 +44,12 @@ type Meeting struct {
 	Google                 GoogleCopy
 	Failure                Failure
 	CreatedAt, UpdatedAt   time.Time
+	// RecordingReason says why the recording that is expected may not come; empty while nothing is wrong.
+	RecordingReason string
 	// Guests are the addresses invited, in the order given; the organizer may be one of them.
 	Guests []string
+	// People are guests and organizer with their answers, where they were asked for.
+	People []Person
 	Job    Job
 }
 
@@ -62,6 +66,14 @@ type GoogleCopy struct {
 	AutoRecording, AccessType string
 	// EventDigest is of what the event was last made to say; opaque.
 	EventDigest string
+	// Account is in whose name the event is kept.
+	Account string
+	// EventUpdated is when Google last changed the event by our knowledge; EventShown is of the texts that it showed then,
+	// opaque.
+	EventUpdated time.Time
+	EventShown   string
+	// Noticed is the newest change of the event that was seen while one of ours was under way.
+	Noticed time.Time
 	// Deleted: the event was deleted at our wish.
 	Deleted bool
 }
@@ -230,6 +242,9 @@ func (m *Meeting) changed(now time.Time, google bool) {
 	m.Version++
 	m.UpdatedAt = now
 	if google {
+		if m.Google.Deleted && !m.WantedAbsent() {
+			m.forget()
+		}
 		m.WantedVersion = m.Version
 		m.GoogleSync = SyncPending
 		m.Failure = Failure{}

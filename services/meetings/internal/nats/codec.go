@@ -81,7 +81,7 @@ func encodeMeeting(m *meeting.Meeting) *meetv1.Meeting {
 		GoogleEventId: m.Google.EventID, MeetLink: m.Google.MeetLink, MeetingCode: m.Google.MeetingCode, Space: m.Google.Space,
 		ConferenceRecordId: m.ConferenceRecordID, ParticipantsCount: int32(m.ParticipantsCount), HasRecording: m.HasRecording,
 		Simulated: m.Google.Simulated, Version: m.Version, Etag: m.Etag(), Error: encodeFailure(m.Failure),
-		CreatedAt: stamp(m.CreatedAt), UpdatedAt: stamp(m.UpdatedAt),
+		CreatedAt: stamp(m.CreatedAt), UpdatedAt: stamp(m.UpdatedAt), RecordingReason: m.RecordingReason,
 	}
 }
 
@@ -127,6 +127,10 @@ func encodeResponse(c *app.Command, r app.Result) (proto.Message, error) {
 		return &meetv1.ProvisionMeetingResponse{Meeting: encodeMeeting(r.Meeting), Operation: r.Operation}, nil
 	case *app.SyncOutcome:
 		return &meetv1.MeetingSyncedResponse{}, nil
+	case *app.CalendarFollowed:
+		return &meetv1.CalendarFollowedResponse{}, nil
+	case *app.CalendarNoticed:
+		return &meetv1.CalendarNoticedResponse{}, nil
 	case *app.CreateUser, *app.UpdateUser:
 		return &meetv1.UserResponse{User: encodeUser(r.User)}, nil
 	}
@@ -171,6 +175,14 @@ func (Codec) Fact(e meeting.Event) (app.EventRow, error) {
 		})
 	case meeting.SyncedEvent:
 		return meetingRow(m, subject.MeetingSyncedEvent, &meetv1.MeetingSynced{MeetingId: id, MeetingUid: m.UID, SyncedVersion: e.SyncedVersion, Version: version})
+	case meeting.DriftedEvent:
+		return meetingRow(m, subject.MeetingDrifted, &meetv1.MeetingDrifted{
+			MeetingId: id, MeetingUid: m.UID, Fields: e.Fields, Policy: e.Policy.String(), Version: version, ExternalReference: m.ExternalReference,
+		})
+	case meeting.RespondedEvent:
+		return meetingRow(m, subject.ParticipantResponded, &meetv1.ParticipantResponded{
+			MeetingId: id, MeetingUid: m.UID, ParticipantId: e.Person.ID, Response: e.Person.Response, Version: version, ExternalReference: m.ExternalReference,
+		})
 	case meeting.SyncFailedEvent:
 		return meetingRow(m, subject.MeetingSyncFailed, &meetv1.MeetingSyncFailed{MeetingId: id, MeetingUid: m.UID, Error: encodeFailure(m.Failure), Version: version})
 	}
@@ -229,7 +241,7 @@ func (Codec) Job(m *meeting.Meeting, whole bool) ([]byte, error) {
 func encodeWish(m *meeting.Meeting) *meetv1.MeetingWish {
 	return &meetv1.MeetingWish{
 		MeetingId: int64(m.ID), MeetingUid: m.UID, Version: m.WantedVersion, Absent: m.WantedAbsent(), OrganizerEmail: m.OrganizerEmail,
-		Summary: m.Summary, Description: m.Description, TimeZone: m.TimeZone, Start: stamp(m.WantedStart()), End: stamp(m.WantedEnd()),
+		Summary: m.WantedSummary(), Description: m.Description, TimeZone: m.TimeZone, Start: stamp(m.WantedStart()), End: stamp(m.WantedEnd()),
 		Guests: m.WantedGuests(), AutoRecord: m.AutoRecord, PublicAccess: m.PublicAccess, GuestsCanSeeEachOther: m.GuestsCanSeeEachOther,
 		CreateCalendarEvent: m.CreateCalendarEvent, Generation: m.Generation,
 		Google: &meetv1.GoogleCopy{
@@ -237,6 +249,7 @@ func encodeWish(m *meeting.Meeting) *meetv1.MeetingWish {
 			MeetingCode: m.Google.MeetingCode, Space: m.Google.Space, Simulated: m.Google.Simulated, EventVersion: m.Google.EventVersion,
 			SettingsVersion: m.Google.SettingsVersion, Deleted: m.Google.Deleted, AutoRecording: m.Google.AutoRecording,
 			AccessType: m.Google.AccessType, EventDigest: m.Google.EventDigest,
+			Account: m.Google.Account, EventUpdated: stamp(m.Google.EventUpdated), EventShown: m.Google.EventShown,
 		},
 	}
 }

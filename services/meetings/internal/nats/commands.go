@@ -21,6 +21,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/calendar"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
 
@@ -267,6 +268,14 @@ func decodeUseCase(subj string, body []byte) (do app.UseCase, kind string, outco
 		req := new(meetv1.MeetingSyncedRequest)
 		err = decode(body, req)
 		return syncOutcome(req), "meeting.synced", true, err
+	case string(subject.CalendarFollowed):
+		req := new(meetv1.CalendarFollowedRequest)
+		err = decode(body, req)
+		return calendarFollowed(req), "calendar.followed", true, err
+	case string(subject.CalendarNoticed):
+		req := new(meetv1.CalendarNoticedRequest)
+		err = decode(body, req)
+		return &app.CalendarNoticed{Channel: req.GetChannelId(), TokenHash: req.GetTokenHash()}, "calendar.noticed", true, err
 	case string(subject.CreateUser):
 		req := new(meetv1.CreateUserRequest)
 		err = decode(body, req)
@@ -312,7 +321,7 @@ func createMeeting(req *meetv1.CreateMeetingRequest) app.UseCase {
 
 func updateMeeting(req *meetv1.UpdateMeetingRequest) app.UseCase {
 	return orRefuse(req.GetId(), func(ref meeting.Ref) app.UseCase {
-		patch := meeting.Patch{AddGuests: req.GetAddInvitedEmails(), RemoveGuests: req.GetRemoveInvitedEmails()}
+		patch := meeting.Patch{AddGuests: req.GetAddInvitedEmails(), RemoveGuests: req.GetRemoveInvitedEmails(), RemovePeople: req.GetRemoveParticipantIds()}
 		body := req.GetMeeting()
 		for _, path := range req.GetUpdateMask().GetPaths() {
 			switch path {
@@ -345,12 +354,39 @@ func syncOutcome(req *meetv1.MeetingSyncedRequest) app.UseCase {
 			CalendarID: g.GetCalendarId(), EventID: g.GetEventId(), EventEtag: g.GetEventEtag(), MeetLink: g.GetMeetLink(), MeetingCode: g.GetMeetingCode(),
 			Space: g.GetSpace(), Simulated: g.GetSimulated(), EventVersion: g.GetEventVersion(), SettingsVersion: g.GetSettingsVersion(),
 			AutoRecording: g.GetAutoRecording(), AccessType: g.GetAccessType(), EventDigest: g.GetEventDigest(), Deleted: g.GetDeleted(),
+			Account: g.GetAccount(), EventUpdated: moment(g.GetEventUpdated()), EventShown: g.GetEventShown(),
 		}
 	}
-	if f := req.GetFailure(); f != nil {
-		outcome.Failure = &meeting.OutcomeFailure{Permanent: f.GetPermanent(), Code: f.GetCode(), Message: f.GetMessage(), RetryAt: moment(f.GetRetryAt()), Deferred: f.GetDeferred()}
-	}
+	outcome.Failure = outcomeFailure(req.GetFailure())
 	return &app.SyncOutcome{MeetingID: meeting.ID(req.GetMeetingId()), Outcome: outcome}
+}
+
+func outcomeFailure(f *meetv1.SyncFailure) *meeting.OutcomeFailure {
+	if f == nil {
+		return nil
+	}
+	return &meeting.OutcomeFailure{Permanent: f.GetPermanent(), Code: f.GetCode(), Message: f.GetMessage(), RetryAt: moment(f.GetRetryAt()), Deferred: f.GetDeferred()}
+}
+
+func calendarFollowed(req *meetv1.CalendarFollowedRequest) app.UseCase {
+	c := &app.CalendarFollowed{
+		Calendar: calendar.ID(req.GetCalendar()), Partial: req.GetPartial(),
+		Reading: calendar.Reading{Dispatch: req.GetDispatch(), SyncToken: req.GetSyncToken(), Full: req.GetFull(), Failure: outcomeFailure(req.GetFailure())},
+	}
+	if ch := req.GetChannel(); ch != nil {
+		c.Reading.Channel = calendar.Channel{ID: ch.GetId(), Resource: ch.GetResourceId(), TokenHash: ch.GetTokenHash(), ExpiresAt: moment(ch.GetExpiresAt())}
+	}
+	for _, e := range req.GetEvents() {
+		s := meeting.Snapshot{
+			EventID: e.GetEventId(), MeetingUID: e.GetMeetingUid(), Etag: e.GetEtag(), Updated: moment(e.GetUpdated()), Cancelled: e.GetCancelled(),
+			Summary: e.GetSummary(), Description: e.GetDescription(), Start: moment(e.GetStart()), End: moment(e.GetEnd()), Shown: e.GetShown(),
+		}
+		for _, g := range e.GetGuests() {
+			s.Guests = append(s.Guests, meeting.Answer{Email: g.GetEmail(), Response: g.GetResponse()})
+		}
+		c.Snapshots = append(c.Snapshots, s)
+	}
+	return c
 }
 
 func createUser(req *meetv1.CreateUserRequest) app.UseCase {

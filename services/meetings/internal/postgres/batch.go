@@ -31,6 +31,9 @@ func (s *Store) Batch(ctx context.Context, now time.Time, needs *app.Needs, deci
 	}
 	defer conn.Release()
 	unit := app.NewUnit(now)
+	if err := s.resolve(ctx, conn, needs); err != nil {
+		return fmt.Errorf("find meetings by their events: %w", classify(err))
+	}
 	if err := load(ctx, conn, unit, needs); err != nil {
 		return rollback(ctx, conn, fmt.Errorf("load: %w", classify(err)))
 	}
@@ -224,6 +227,8 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 		}
 		return nil
 	})
+	reads = append(reads, loadPeople(ctx, u, n)...)
+	reads = append(reads, loadCalendars(ctx, u, n)...)
 	emails := emailKeys(n.UserEmails)
 	add(len(emails)+len(n.UserIDs) > 0, func(q *db.Queries) error {
 		userIDs := make([]int64, 0, len(n.UserIDs))
@@ -296,7 +301,7 @@ func save(ctx context.Context, conn *pgxpool.Conn, u *app.Unit) error {
 	q := db.New(queue{batch})
 	errs := []error{ // queueing fails only where a value does not fit its column's type
 		saveUsers(ctx, q, u), saveNewMeetings(ctx, q, u), saveDirtyMeetings(ctx, q, u), saveParticipants(ctx, q, u),
-		saveJobs(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
+		saveResponses(ctx, q, u), saveJobs(ctx, q, u), savePlaces(ctx, q, u), saveCalendars(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -414,6 +419,11 @@ func saveDirtyMeetings(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.AccessTypes = append(p.AccessTypes, g.AccessType)
 		p.EventDigests = append(p.EventDigests, g.EventDigest)
 		p.EventDeleteds = append(p.EventDeleteds, g.Deleted)
+		p.GoogleAccounts = append(p.GoogleAccounts, g.Account)
+		p.EventUpdateds = append(p.EventUpdateds, g.EventUpdated)
+		p.EventShowns = append(p.EventShowns, g.EventShown)
+		p.EventNoticeds = append(p.EventNoticeds, g.Noticed)
+		p.RecordingReasons = append(p.RecordingReasons, m.RecordingReason)
 		p.FailureCodes = append(p.FailureCodes, m.Failure.Code)
 		p.FailureMessages = append(p.FailureMessages, m.Failure.Message)
 		p.UpdatedAts = append(p.UpdatedAts, m.UpdatedAt)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/calendar"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/postgres/db"
 )
@@ -34,9 +35,11 @@ func decodeMeeting(r *db.Meeting) (*meeting.Meeting, error) {
 			MeetingCode: r.MeetingCode, Space: r.Space, Simulated: r.Simulated, EventVersion: r.EventVersion,
 			SettingsVersion: r.SettingsVersion, AutoRecording: r.AutoRecording, Deleted: r.EventDeleted,
 			AccessType: r.AccessType, EventDigest: r.EventDigest,
+			Account: r.GoogleAccount, EventUpdated: value(r.EventUpdated), EventShown: r.EventShown, Noticed: value(r.EventNoticed),
 		},
-		Failure:   meeting.Failure{Code: r.FailureCode, Message: r.FailureMessage},
-		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		RecordingReason: r.RecordingReason,
+		Failure:         meeting.Failure{Code: r.FailureCode, Message: r.FailureMessage},
+		CreatedAt:       r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}, nil
 }
 
@@ -75,5 +78,18 @@ func decodeUser(r *db.User) (*account.User, error) {
 	return &account.User{
 		ID: account.ID(r.ID), Username: r.Username, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName,
 		Role: role, Active: r.IsActive, PasswordHash: r.PasswordHash, DateJoined: r.DateJoined.UTC(),
+	}, nil
+}
+
+func decodeCalendar(c *db.Calendar, j *db.Job) (*calendar.Calendar, error) {
+	job, err := decodeJob(j)
+	if err != nil {
+		return nil, err
+	}
+	return &calendar.Calendar{
+		ID: calendar.ID(c.ID), Account: c.Account, CalendarID: c.CalendarID, BusyUntil: c.BusyUntil.UTC(), SyncToken: c.SyncToken,
+		FullPassAt: value(c.FullPassAt), ReadAt: value(c.ReadAt), ReadAgain: c.ReadAgain,
+		Channel: calendar.Channel{ID: c.ChannelID, Resource: c.ChannelResource, TokenHash: c.ChannelTokenHash, ExpiresAt: value(c.ChannelExpiresAt)},
+		Failure: meeting.Failure{Code: c.FailureCode, Message: c.FailureMessage}, Job: job,
 	}, nil
 }

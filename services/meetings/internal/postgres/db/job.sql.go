@@ -81,7 +81,7 @@ func (q *Queries) InsertGoogleJobs(ctx context.Context, arg InsertGoogleJobsPara
 }
 
 const lockGoogleJobs = `-- name: LockGoogleJobs :many
-SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at FROM jobs j
+SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload FROM jobs j
 WHERE j.class = 'google' AND j.meeting_id = ANY ($1::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
 ORDER BY j.meeting_id FOR UPDATE OF j
 `
@@ -118,6 +118,8 @@ func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) 
 			&i.History,
 			&i.CreatedAt,
 			&i.EndedAt,
+			&i.Key,
+			&i.Payload,
 		); err != nil {
 			return nil, err
 		}
@@ -130,10 +132,12 @@ func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) 
 }
 
 const nextDue = `-- name: NextDue :many
-SELECT due_at FROM jobs WHERE state = 'due' AND class = 'google' ORDER BY due_at LIMIT 1
+(SELECT due_at FROM jobs WHERE state = 'due' AND class = 'google' ORDER BY due_at LIMIT 1)
+UNION ALL (SELECT due_at FROM jobs WHERE state = 'due' AND class = 'observe' ORDER BY due_at LIMIT 1)
+ORDER BY due_at
 `
 
-// None or one.
+// None or one of each class.
 func (q *Queries) NextDue(ctx context.Context) ([]time.Time, error) {
 	rows, err := q.db.Query(ctx, nextDue)
 	if err != nil {
@@ -155,7 +159,8 @@ func (q *Queries) NextDue(ctx context.Context) ([]time.Time, error) {
 }
 
 const outSince = `-- name: OutSince :many
-SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'google' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000
+(SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'google' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000)
+UNION ALL (SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'observe' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000)
 `
 
 type OutSinceRow struct {

@@ -28,7 +28,7 @@ func (q *Queries) DeleteGuests(ctx context.Context, arg DeleteGuestsParams) erro
 }
 
 const getMeeting = `-- name: GetMeeting :one
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, u.id, u.username, u.email, u.first_name, u.last_name, u.role, u.is_active, u.password_hash, u.date_joined FROM meetings m JOIN users u ON u.id = m.organizer_id WHERE m.id = $1
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, u.id, u.username, u.email, u.first_name, u.last_name, u.role, u.is_active, u.password_hash, u.date_joined FROM meetings m JOIN users u ON u.id = m.organizer_id WHERE m.id = $1
 `
 
 type GetMeetingRow struct {
@@ -81,6 +81,11 @@ func (q *Queries) GetMeeting(ctx context.Context, id int64) (GetMeetingRow, erro
 		&i.Meeting.FailureMessage,
 		&i.Meeting.CreatedAt,
 		&i.Meeting.UpdatedAt,
+		&i.Meeting.GoogleAccount,
+		&i.Meeting.EventUpdated,
+		&i.Meeting.EventShown,
+		&i.Meeting.EventNoticed,
+		&i.Meeting.RecordingReason,
 		&i.User.ID,
 		&i.User.Username,
 		&i.User.Email,
@@ -455,7 +460,7 @@ func (q *Queries) ListRecordings(ctx context.Context, arg ListRecordingsParams) 
 }
 
 const lockMeetings = `-- name: LockMeetings :many
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, u.username FROM meetings m JOIN users u ON u.id = m.organizer_id
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, u.username FROM meetings m JOIN users u ON u.id = m.organizer_id
 WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[])
 ORDER BY m.id FOR NO KEY UPDATE OF m
 `
@@ -522,6 +527,11 @@ func (q *Queries) LockMeetings(ctx context.Context, arg LockMeetingsParams) ([]L
 			&i.Meeting.FailureMessage,
 			&i.Meeting.CreatedAt,
 			&i.Meeting.UpdatedAt,
+			&i.Meeting.GoogleAccount,
+			&i.Meeting.EventUpdated,
+			&i.Meeting.EventShown,
+			&i.Meeting.EventNoticed,
+			&i.Meeting.RecordingReason,
 			&i.Username,
 		); err != nil {
 			return nil, err
@@ -699,6 +709,8 @@ UPDATE meetings m SET summary = t.summary, description = t.description,
     meet_link = t.meet_link, meeting_code = t.meeting_code, space = t.space, simulated = t.simulated,
     event_version = t.event_version, settings_version = t.settings_version, auto_recording = t.auto_recording,
     access_type = t.access_type, event_digest = t.event_digest,
+    google_account = t.google_account, event_updated = NULLIF(t.event_updated, '0001-01-01 00:00:00+00'), event_shown = t.event_shown,
+    event_noticed = NULLIF(t.event_noticed, '0001-01-01 00:00:00+00'), recording_reason = t.recording_reason,
     event_deleted = t.event_deleted, failure_code = t.failure_code, failure_message = t.failure_message, updated_at = t.updated_at
 FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS summary, unnest($3::text[]) AS description,
              unnest($4::timestamptz[]) AS scheduled_start, unnest($5::timestamptz[]) AS scheduled_end,
@@ -711,9 +723,11 @@ FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS summary, unnest($
              unnest($18::text[]) AS meeting_code, unnest($19::text[]) AS space,
              unnest($20::boolean[]) AS simulated, unnest($21::bigint[]) AS event_version,
              unnest($22::bigint[]) AS settings_version, unnest($23::text[]) AS auto_recording, unnest($24::text[]) AS access_type,
-             unnest($25::text[]) AS event_digest,
-             unnest($26::boolean[]) AS event_deleted, unnest($27::text[]) AS failure_code,
-             unnest($28::text[]) AS failure_message, unnest($29::timestamptz[]) AS updated_at) AS t
+             unnest($25::text[]) AS event_digest, unnest($26::text[]) AS google_account,
+             unnest($27::timestamptz[]) AS event_updated, unnest($28::text[]) AS event_shown,
+             unnest($29::timestamptz[]) AS event_noticed, unnest($30::text[]) AS recording_reason,
+             unnest($31::boolean[]) AS event_deleted, unnest($32::text[]) AS failure_code,
+             unnest($33::text[]) AS failure_message, unnest($34::timestamptz[]) AS updated_at) AS t
 WHERE m.id = t.id
 `
 
@@ -743,6 +757,11 @@ type UpdateMeetingsParams struct {
 	AutoRecordings     []string
 	AccessTypes        []string
 	EventDigests       []string
+	GoogleAccounts     []string
+	EventUpdateds      []time.Time
+	EventShowns        []string
+	EventNoticeds      []time.Time
+	RecordingReasons   []string
 	EventDeleteds      []bool
 	FailureCodes       []string
 	FailureMessages    []string
@@ -776,6 +795,11 @@ func (q *Queries) UpdateMeetings(ctx context.Context, arg UpdateMeetingsParams) 
 		arg.AutoRecordings,
 		arg.AccessTypes,
 		arg.EventDigests,
+		arg.GoogleAccounts,
+		arg.EventUpdateds,
+		arg.EventShowns,
+		arg.EventNoticeds,
+		arg.RecordingReasons,
 		arg.EventDeleteds,
 		arg.FailureCodes,
 		arg.FailureMessages,
@@ -785,7 +809,7 @@ func (q *Queries) UpdateMeetings(ctx context.Context, arg UpdateMeetingsParams) 
 }
 
 const wishesOf = `-- name: WishesOf :many
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, array(SELECT p.email FROM participants p WHERE p.meeting_id = m.id AND p.invited ORDER BY p.id)::text[] AS guests
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, array(SELECT p.email FROM participants p WHERE p.meeting_id = m.id AND p.invited ORDER BY p.id)::text[] AS guests
 FROM meetings m JOIN jobs j ON j.meeting_id = m.id AND j.class = 'google' WHERE m.id = ANY ($1::bigint[])
 `
 
@@ -847,6 +871,11 @@ func (q *Queries) WishesOf(ctx context.Context, ids []int64) ([]WishesOfRow, err
 			&i.Meeting.FailureMessage,
 			&i.Meeting.CreatedAt,
 			&i.Meeting.UpdatedAt,
+			&i.Meeting.GoogleAccount,
+			&i.Meeting.EventUpdated,
+			&i.Meeting.EventShown,
+			&i.Meeting.EventNoticed,
+			&i.Meeting.RecordingReason,
 			&i.Job.ID,
 			&i.Job.Class,
 			&i.Job.Kind,
@@ -863,6 +892,8 @@ func (q *Queries) WishesOf(ctx context.Context, ids []int64) ([]WishesOfRow, err
 			&i.Job.History,
 			&i.Job.CreatedAt,
 			&i.Job.EndedAt,
+			&i.Job.Key,
+			&i.Job.Payload,
 			&i.Guests,
 		); err != nil {
 			return nil, err

@@ -10,6 +10,25 @@ import (
 	"github.com/google/uuid"
 )
 
+type Calendar struct {
+	ID               int64
+	Place            string
+	Account          string
+	CalendarID       string
+	BusyUntil        time.Time
+	SyncToken        string
+	FullPassAt       *time.Time
+	ReadAt           *time.Time
+	ReadAgain        bool
+	ChannelID        string
+	ChannelResource  string
+	ChannelTokenHash string
+	ChannelExpiresAt *time.Time
+	FailureCode      string
+	FailureMessage   string
+	CreatedAt        time.Time
+}
+
 type Command struct {
 	ID         uuid.UUID
 	Kind       string
@@ -52,6 +71,8 @@ type Job struct {
 	History        []byte
 	CreatedAt      time.Time
 	EndedAt        *time.Time
+	Key            string
+	Payload        []byte
 }
 
 type Meeting struct {
@@ -96,6 +117,11 @@ type Meeting struct {
 	FailureMessage        string
 	CreatedAt             time.Time
 	UpdatedAt             time.Time
+	GoogleAccount         string
+	EventUpdated          *time.Time
+	EventShown            string
+	EventNoticed          *time.Time
+	RecordingReason       string
 }
 
 type Participant struct {
