@@ -443,6 +443,7 @@ func (st *store) keepConference(c *conference) {
 	st.byPerson[c.Owner] = add(st.byPerson[c.Owner])
 	for _, p := range c.People {
 		if p.Email != "" {
+			st.ids[userID(p.Email)] = p.Email
 			st.byPerson[p.Email] = add(st.byPerson[p.Email])
 		}
 	}

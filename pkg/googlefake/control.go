@@ -144,7 +144,10 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 				s.refuse(w, control, &apiError{status: http.StatusForbidden, message: "Control routes answer this machine only. MEET_EMULATOR_CONTROL=1 opens them to others."})
 				return
 			}
-			err := handle(w, r)
+			err := s.progress() // what was due before is not touched by what is changed now
+			if err == nil {
+				err = handle(w, r)
+			}
 			if err == nil {
 				return
 			}

@@ -66,7 +66,12 @@ func (s *Server) getUser(c *call) (answer, error) {
 	s.store.mu.RLock()
 	seen := s.store.users[email]
 	s.store.mu.RUnlock()
-	if !validEmail(email) || !p.exists || s.cfg.Strict && !seen && !p.known {
+	_, home, _ := strings.Cut(c.who.person(), "@")
+	_, domain, _ := strings.Cut(email, "@")
+	// The directory holds the people of the Workspace: of the caller's domain, and those who could be
+	// impersonated.
+	ours := seen || p.known || domain == home && !s.cfg.Strict
+	if !validEmail(email) || !p.exists || !ours {
 		return answer{}, &apiError{status: http.StatusNotFound, reason: "notFound", message: "Resource Not Found: userKey"}
 	}
 	local, _, _ := strings.Cut(email, "@")

@@ -715,3 +715,91 @@ func TestConferencesAndEventsSurviveARestart(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+func TestTheUncertainCanBeSetEitherWay(t *testing.T) {
+	r := newRoom(t, googlefake.Config{})
+	r.control(t, "meet", `{"space_delay":"30s","end_calendar_made":true}`)
+	ev := insert(t, r.calendar(t, boss), lesson("lesson00002"))
+	get := func() error { _, err := r.meet.Spaces.Get("spaces/" + ev.ConferenceData.ConferenceId).Do(); return err }
+	refused(t, get(), 403, "", "")
+	r.advance(t, 30*time.Second)
+	if err := get(); err != nil {
+		t.Error(err)
+	}
+	r.stage(t, `{`+cast+`}`)
+	r.advance(t, 5*time.Minute)
+	if _, err := r.meet.Spaces.EndActiveConference(r.space.Name, &meet.EndActiveConferenceRequest{}).Do(); err != nil {
+		t.Error(err)
+	}
+	r.control(t, "events", `{"operation_delay":"10s"}`)
+	events, ps := r.follow(t)
+	op, err := events.Subscriptions.Create(&workspaceevents.Subscription{
+		TargetResource: "//meet.googleapis.com/" + r.space.Name, EventTypes: everyType(),
+		NotificationEndpoint: &workspaceevents.NotificationEndpoint{PubsubTopic: topicName}, Ttl: "3600s",
+	}).Do()
+	if err != nil || op.Done {
+		t.Fatalf("%+v %v", op, err)
+	}
+	r.advance(t, 10*time.Second)
+	op, err = events.Operations.Get(op.Name).Do()
+	if err != nil || !op.Done {
+		t.Fatalf("%+v %v", op, err)
+	}
+	sub := decode[workspaceevents.Subscription](t, op.Response)
+	if !strings.HasPrefix(sub.Name, "subscriptions/meet-spaces-") {
+		t.Errorf("%+v", sub)
+	}
+	drain(t, ps)
+	r.control(t, "events", `{"burst":4}`)
+	r.stage(t, `{"recording":"never","people":[{"email":"boss@example.com","joins":"0s","leaves":"10m"}]}`)
+	if got, _ := drain(t, ps); len(got) != 0 {
+		t.Errorf("two of four: %q", got)
+	}
+	r.advance(t, 20*time.Minute)
+	if got, _ := drain(t, ps); len(got) != 5 { // with the file of the recording before
+		t.Errorf("the burst: %q", got)
+	}
+	r.control(t, "events", `{"burst":0,"redeliver":1}`)
+	r.stage(t, `{"recording":"never","people":[{"email":"boss@example.com"}]}`)
+	ids := make(map[string]int)
+	for range 3 {
+		got, err := ps.Projects.Subscriptions.Pull(pubsubName, &pubsub.PullRequest{MaxMessages: 1}).Do()
+		if err != nil || len(got.ReceivedMessages) != 1 {
+			t.Fatalf("%+v %v", got, err)
+		}
+		ids[got.ReceivedMessages[0].Message.MessageId]++
+		if _, err := ps.Projects.Subscriptions.Acknowledge(pubsubName, &pubsub.AcknowledgeRequest{AckIds: []string{got.ReceivedMessages[0].AckId}}).Do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(ids) != 1 {
+		t.Errorf("acknowledged, and again: %v", ids)
+	}
+}
+
+func TestNoticesOfOneSourceComeInOrderOneAfterTheOther(t *testing.T) {
+	r := newRoom(t, googlefake.Config{})
+	events, ps := r.follow(t)
+	subscribe(t, events, bossID(t, r.fake))
+	drain(t, ps)
+	r.stage(t, `{"recording":"never","people":[{"email":"boss@example.com","joins":"0s","leaves":"10m"}]}`)
+	r.advance(t, time.Hour)
+	pull := func(most int64) []*pubsub.ReceivedMessage {
+		t.Helper()
+		got, err := ps.Projects.Subscriptions.Pull(pubsubName, &pubsub.PullRequest{MaxMessages: most, ReturnImmediately: true}).Do()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.ReceivedMessages
+	}
+	first := pull(1)
+	if len(first) != 1 || len(pull(10)) != 0 {
+		t.Fatalf("the key's first is out: nothing else may go: %+v", first)
+	}
+	if _, err := ps.Projects.Subscriptions.Acknowledge(pubsubName, &pubsub.AcknowledgeRequest{AckIds: []string{first[0].AckId, "never given"}}).Do(); err != nil {
+		t.Fatal(err)
+	}
+	if rest := pull(10); len(rest) != 3 || rest[2].Message.Attributes["ce-type"] != "google.workspace.meet.conference.v2.ended" {
+		t.Errorf("%+v", rest)
+	}
+}
