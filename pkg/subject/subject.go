@@ -91,6 +91,8 @@ const (
 	// GoogleState is published by a scheduler when one of Google's APIs goes down or comes back, and every few seconds while it
 	// is down: a GoogleAPIState as JSON.
 	GoogleState = "meet.state.google"
+	// SchedulerAlive is published by each scheduler every few seconds, with a name of its own for this run.
+	SchedulerAlive = "meet.state.scheduler"
 
 	eventPrefix = "meet.evt."
 	deadPrefix  = "meet.dead."

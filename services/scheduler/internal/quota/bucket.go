@@ -160,10 +160,10 @@ func (b *bucket) slow(ctx context.Context, s *store, now time.Time, after time.D
 	})
 }
 
-// place is when a caller that got no slot should come again; soonest is when the first free slot is near enough. Callers of
-// one instance are spread a little closer than the slots are, so that always some wait: a slot that nobody takes is lost. n
-// instances let n times as many come as there are slots, which costs some that come in vain.
-func (b *bucket) place(d job.Demand, now time.Time, soonest time.Duration) time.Duration {
+// place is when a caller that got no slot should come again; soonest is when the first free slot is near enough. Each of the
+// instances sees its part of the callers and spreads them so that, all together, four come for each slot: most come in vain,
+// but a slot that nobody takes is lost, and a budget that is used up by 97 % is worth their way.
+func (b *bucket) place(d job.Demand, now time.Time, soonest time.Duration, instances int) time.Duration {
 	at := &b.back[0]
 	if d.Urgent {
 		at = &b.back[1]
@@ -172,7 +172,7 @@ func (b *bucket) place(d job.Demand, now time.Time, soonest time.Duration) time.
 	if at.Before(first) || at.After(first.Add(longestLine)) {
 		*at = first
 	}
-	*at = at.Add(b.interval * 3 / 4)
+	*at = at.Add(b.interval * time.Duration(instances) / 4)
 	return max(at.Sub(now), shortestLine)
 }
 

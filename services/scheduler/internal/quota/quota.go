@@ -25,12 +25,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
+	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
@@ -83,6 +86,8 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	buckets map[string]*bucket
+	name    string               // this instance's
+	others  map[string]time.Time // when each instance was last heard, in real time
 }
 
 // New makes a limiter of c; emulated decides where c does not say. now and alarm are the domain's: quotas run on the clock that
@@ -90,7 +95,7 @@ type Limiter struct {
 func New(c Config, emulated bool, b *bus.Bus, now clock.Clock, alarm clock.Alarm, registry prometheus.Registerer, log *slog.Logger) (*Limiter, error) {
 	l := &Limiter{
 		enabled: c.Enabled(emulated), quotas: c.Quotas(), store: &store{bus: b}, now: now, alarm: alarm, log: log,
-		breakers: make(map[API]*breaker), buckets: make(map[string]*bucket),
+		breakers: make(map[API]*breaker), buckets: make(map[string]*bucket), name: uuid.NewString(), others: make(map[string]time.Time),
 	}
 	var err error
 	if l.metrics, err = newMetrics(registry, l); err != nil {
@@ -304,7 +309,7 @@ func (l *Limiter) take(ctx context.Context, b *bucket, d job.Demand, ahead time.
 	now := l.now()
 	slot, later, err = b.take(ctx, l.store, now, ahead)
 	if later > 0 {
-		later = b.place(d, now, later-ahead)
+		later = b.place(d, now, later-ahead, l.instances())
 	}
 	return slot, later, err
 }
@@ -396,9 +401,13 @@ func (None) Begin(context.Context, string, job.Class) (done func(context.Context
 // Start begins to hear what other schedulers say.
 func (l *Limiter) Start(ctx context.Context) error {
 	conn := l.store.bus.Conn()
-	if _, err := conn.Subscribe(stateSubject, l.hear); err != nil { // it ends with the connection
+	if _, err := conn.Subscribe(stateSubject, l.hear); err != nil { // both end with the connection
 		return fmt.Errorf("subscribe to google's state: %w", err)
 	}
+	if _, err := conn.Subscribe(subject.SchedulerAlive, l.meet); err != nil {
+		return fmt.Errorf("subscribe to schedulers: %w", err)
+	}
+	l.greet(ctx)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := conn.FlushWithContext(ctx); err != nil {
@@ -407,13 +416,39 @@ func (l *Limiter) Start(ctx context.Context) error {
 	return nil
 }
 
-// Run says again and again which APIs are down, until ctx ends.
+func (l *Limiter) greet(ctx context.Context) {
+	if err := l.store.bus.Conn().Publish(subject.SchedulerAlive, []byte(l.name)); err != nil {
+		l.log.DebugContext(ctx, "other schedulers were not told of this one", "error", err)
+	}
+}
+
+func (l *Limiter) meet(msg *nats.Msg) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.others[string(msg.Data)] = now
+	for name, at := range l.others {
+		if now.Sub(at) > 3*sayEvery {
+			delete(l.others, name)
+		}
+	}
+}
+
+// instances is about how many schedulers there are. Nothing hangs on it but how often work that was put off comes in vain.
+func (l *Limiter) instances() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(1, len(l.others))
+}
+
+// Run tells others of this instance and which APIs are down, again and again until ctx ends.
 func (l *Limiter) Run(ctx context.Context) error {
 	tick := time.NewTicker(sayEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			l.greet(ctx)
 			for _, b := range l.breakers {
 				b.repeat(ctx)
 			}
