@@ -133,16 +133,22 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// options of an API's client that acts with the token; path is that of the API below the emulator's address.
-func (a *Access) options(token, path string) []option.ClientOption {
+// Options are those of an API's client that acts for subject with a scope (its name below https://www.googleapis.com/auth/); path
+// is that of the API below the emulator's address, as "/calendar/v3/". Subject "" is the service account itself. Without a token
+// there are none, and the explanation says why.
+func (a *Access) Options(ctx context.Context, subject, scope, path string) ([]option.ClientOption, google.Explanation) {
+	t := a.token(ctx, subject, scope)
+	if !t.ok() {
+		return nil, t.why
+	}
 	opts := []option.ClientOption{
-		option.WithHTTPClient(&http.Client{Transport: bearer{token, a.transport}, Timeout: callTimeout, CheckRedirect: stay}),
+		option.WithHTTPClient(&http.Client{Transport: bearer{t.access, a.transport}, Timeout: callTimeout, CheckRedirect: stay}),
 		option.WithLogger(slog.New(slog.DiscardHandler)), // the clients' debug log writes whole requests, the token included
 	}
 	if a.base != "" {
 		opts = append(opts, option.WithEndpoint(a.base+path))
 	}
-	return opts
+	return opts, google.Explanation{}
 }
 
 // stay follows no redirect: a token is for Google and nobody else.
@@ -220,7 +226,7 @@ func parseKey(from string, raw []byte) (keyInfo, error) {
 }
 
 // googleTokenURI is what Google writes into key files.
-const googleTokenURI = "https://oauth2.googleapis.com/token"
+const googleTokenURI = "https://oauth2.googleapis.com/token" //nolint:gosec // an address
 
 // isGoogle tells whether an address is Google's own.
 func isGoogle(address string) bool {

@@ -143,7 +143,7 @@ func (r Report) text() []byte {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%d ok, %d warning, %d failed, %d skipped in %s\n", count[OK], count[Warning], count[Failed], count[Skipped], r.Took.Round(100*time.Millisecond))
+	fmt.Fprintf(&b, "\n%d ok, %d warning, %d failed, %d skipped in %.1f s\n", count[OK], count[Warning], count[Failed], count[Skipped], r.Took.Seconds())
 	return b.Bytes()
 }
 

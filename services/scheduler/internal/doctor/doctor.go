@@ -38,9 +38,11 @@ type Finding struct {
 }
 
 func ok(format string, args ...any) Finding { return Finding{OK, fmt.Sprintf(format, args...), "", ""} }
+
 func skipped(format string, args ...any) Finding {
 	return Finding{Skipped, fmt.Sprintf(format, args...), "", ""}
 }
+
 func failed(place, paste, format string, args ...any) Finding {
 	return Finding{Failed, fmt.Sprintf(format, args...), place, paste}
 }
@@ -70,6 +72,8 @@ type Visit struct {
 	Options
 	// Google is the way to Google, once the check google.key is ok.
 	Google *Access
+	// Actor is an account that Google lets be acted for, the organizer's own where possible, once google.delegation is ok.
+	Actor string
 	// broker is the connection to NATS, once the check nats is ok.
 	broker *nats.Conn
 	// leave gives it back.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/fx"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
@@ -192,6 +193,39 @@ func TestTheSchedulerAnswersOverNATS(t *testing.T) {
 		if c.GetStatus() == meetv1.SetupStatus_SETUP_STATUS_UNSPECIFIED || c.GetDetail() == "" {
 			t.Errorf("check %v", c)
 		}
+	}
+}
+
+func TestAFeatureAddsItsChecksToTheGraph(t *testing.T) {
+	b, r := joined(t), newRig(t)
+	var d *Doctor
+	app := fx.New(fx.NopLogger, Module,
+		fx.Supply(google.Config{Mode: google.ModeEmulator, EmulatorURL: r.url, CalendarID: "primary", AdminEmail: admin}, google.Development(true), b, quiet(t)),
+		Provide(func() Check {
+			return Check{Name: "pubsub.topic", After: []string{"google.account"}, Run: func(ctx context.Context, v *Visit) Finding {
+				if _, why := v.Google.Options(ctx, "", "pubsub", "/"); why.Code != "" {
+					return Finding{Status: Failed, Detail: why.Said}
+				}
+				return Finding{Status: OK, Detail: "acts as " + v.Google.Key.Email}
+			}}
+		}),
+		fx.Populate(&d),
+	)
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := app.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	got, err := bus.Ask(t.Context(), b, subject.Diagnose, &meetv1.DiagnoseRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(got.GetChecks(), func(c *meetv1.SetupCheck) bool { return c.GetName() == "pubsub.topic" })
+	if at < 0 || got.GetChecks()[at].GetDetail() != "acts as "+account {
+		t.Errorf("found %v", got)
 	}
 }
 

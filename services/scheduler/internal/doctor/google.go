@@ -126,8 +126,10 @@ func GoogleChecks(t Target, transport http.RoundTripper) []Check {
 		Check{Name: "google.api.meet", After: []string{"google.delegation"}, Run: g.meetAPI},
 		Check{Name: "google.api.drive", After: []string{"google.delegation"}, Run: g.driveAPI},
 		Check{Name: "google.calendar", After: []string{"google.api.calendar"}, Run: g.calendar},
-		Check{Name: "google.recording", Writes: true, Run: g.recording,
-			After: []string{"google.calendar", "google.api.meet", "google.scope." + scopeSettings}},
+		Check{
+			Name: "google.recording", Writes: true, Run: g.recording,
+			After: []string{"google.calendar", "google.api.meet", "google.scope." + scopeSettings},
+		},
 	)
 }
 
@@ -172,8 +174,10 @@ func (g *googleChecks) key(ctx context.Context, v *Visit) Finding {
 		return failed(placeKeySetting, "", "%s", err)
 	}
 	if key.ClientID == "" {
-		return Finding{Warning, fmt.Sprintf(`the key of %s has no "client_id", the number that domain-wide delegation is given to`, key.Email),
-			key.placeAccounts() + ", " + key.Email + ", Unique ID", ""}
+		return Finding{
+			Warning, fmt.Sprintf(`the key of %s has no "client_id", the number that domain-wide delegation is given to`, key.Email),
+			key.placeAccounts() + ", " + key.Email + ", Unique ID", "",
+		}
 	}
 	if g.Simulated {
 		return ok("the emulator plays the service account %s, client id %s", key.Email, key.ClientID)
@@ -353,16 +357,6 @@ func (g *googleChecks) actors(v *Visit) []string {
 	return actors
 }
 
-// actor is the first of them that Google lets be acted for; "" when there is none.
-func (g *googleChecks) actor(ctx context.Context, v *Visit) string {
-	for _, a := range g.actors(v) {
-		if g.impersonate(ctx, v, a).granted > 0 {
-			return a
-		}
-	}
-	return ""
-}
-
 func (g *googleChecks) delegation(ctx context.Context, v *Visit) Finding {
 	actors := g.actors(v)
 	if len(actors) == 0 {
@@ -372,6 +366,7 @@ func (g *googleChecks) delegation(ctx context.Context, v *Visit) Finding {
 	for _, a := range actors {
 		s := g.impersonate(ctx, v, a)
 		if s.granted > 0 {
+			v.Actor = a
 			return ok("domain-wide delegation is given to client id %s", v.Google.Key.ClientID)
 		}
 		if s.why.Code == google.CodeDelegationMissing || why.Code == "" {
@@ -388,7 +383,7 @@ func (g *googleChecks) delegation(ctx context.Context, v *Visit) Finding {
 
 func (g *googleChecks) scope(s scope) func(context.Context, *Visit) Finding {
 	return func(ctx context.Context, v *Visit) Finding {
-		t := v.Google.token(ctx, g.actor(ctx, v), s.name)
+		t := v.Google.token(ctx, v.Actor, s.name)
 		k := v.Google.Key
 		switch {
 		case t.ok():
@@ -424,8 +419,6 @@ func (g *googleChecks) api(ctx context.Context, v *Visit, name, service string, 
 		f = failed(place, url, "the %s is not enabled in the project %s", name, v.Google.Key.Project)
 	case temporary(why):
 		f = unreachable("the "+name, why)
-	case why.Code == google.CodeAccessBlocked:
-		f = failed(placeAppAccess, v.Google.Key.ClientID, "the administrator blocks this app (%q)", why.Said)
 	default:
 		return nil
 	}
@@ -433,8 +426,8 @@ func (g *googleChecks) api(ctx context.Context, v *Visit, name, service string, 
 }
 
 func (g *googleChecks) listEvents(ctx context.Context, v *Visit, actor string) (*calendar.Events, error) {
-	t := v.Google.token(ctx, actor, scopeCalendar)
-	service, err := calendar.NewService(ctx, v.Google.options(t.access, "/calendar/v3/")...)
+	opts, _ := v.Google.Options(ctx, actor, scopeCalendar, "/calendar/v3/") // those who ask have seen that there is a token
+	service, err := calendar.NewService(ctx, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -442,7 +435,7 @@ func (g *googleChecks) listEvents(ctx context.Context, v *Visit, actor string) (
 }
 
 func (g *googleChecks) calendarAPI(ctx context.Context, v *Visit) Finding {
-	_, err := g.listEvents(ctx, v, g.actor(ctx, v))
+	_, err := g.listEvents(ctx, v, v.Actor)
 	if f := g.api(ctx, v, "Google Calendar API", "calendar-json.googleapis.com", err); f != nil {
 		return *f
 	}
@@ -469,15 +462,14 @@ func (g *googleChecks) calendar(ctx context.Context, v *Visit) Finding {
 }
 
 func (g *googleChecks) meetAPI(ctx context.Context, v *Visit) Finding {
-	actor := g.actor(ctx, v)
-	t := v.Google.token(ctx, actor, scopeReadonly)
-	if !t.ok() {
-		t = v.Google.token(ctx, actor, scopeCreated)
+	opts, why := v.Google.Options(ctx, v.Actor, scopeReadonly, "/")
+	if opts == nil {
+		opts, why = v.Google.Options(ctx, v.Actor, scopeCreated, "/")
 	}
-	if !t.ok() {
-		return skipped("not looked at before google.scope.%s or google.scope.%s is right", scopeReadonly, scopeCreated)
+	if opts == nil {
+		return skipped("not looked at before google.scope.%s or google.scope.%s is right (%s)", scopeReadonly, scopeCreated, why.Code)
 	}
-	service, err := meet.NewService(ctx, v.Google.options(t.access, "/")...)
+	service, err := meet.NewService(ctx, opts...)
 	if err == nil {
 		_, err = service.ConferenceRecords.List().PageSize(1).Context(ctx).Do()
 	}
@@ -488,33 +480,32 @@ func (g *googleChecks) meetAPI(ctx context.Context, v *Visit) Finding {
 		return *f
 	}
 	if err != nil {
-		return failed(placeMeetService, actor, "Google does not show %s its conferences (%q)", actor, google.ExplainCall(ctx, err).Said)
+		return failed(placeMeetService, v.Actor, "Google does not show %s its conferences (%q)", v.Actor, google.ExplainCall(ctx, err).Said)
 	}
-	return ok("the Google Meet REST API is enabled, and %s may read its conferences", actor)
+	return ok("the Google Meet REST API is enabled, and %s may read its conferences", v.Actor)
 }
 
 func (g *googleChecks) driveAPI(ctx context.Context, v *Visit) Finding {
-	actor := g.actor(ctx, v)
-	t := v.Google.token(ctx, actor, scopeDrive)
-	if !t.ok() {
-		return skipped("not looked at before google.scope.%s is right", scopeDrive)
+	opts, why := v.Google.Options(ctx, v.Actor, scopeDrive, "/drive/v3/")
+	if opts == nil {
+		return skipped("not looked at before google.scope.%s is right (%s)", scopeDrive, why.Code)
 	}
-	service, err := drive.NewService(ctx, v.Google.options(t.access, "/drive/v3/")...)
+	service, err := drive.NewService(ctx, opts...)
 	if err == nil {
 		_, err = service.Files.List().PageSize(1).Fields("files(id)").Context(ctx).Do()
 	}
 	if f := g.api(ctx, v, "Google Drive API", "drive.googleapis.com", err); f != nil {
-		if strings.Contains(f.Detail, "not enabled") {
-			f.Status = Warning // meetings are made and recorded without it
-		}
+		f.Status = Warning // meetings are made and recorded without it
 		return *f
 	}
 	if f := g.unplayed(ctx, err); f != nil {
 		return *f
 	}
 	if err != nil {
-		return Finding{Warning, fmt.Sprintf("Google does not show %s the files of its recordings (%q)", actor, google.ExplainCall(ctx, err).Said),
-			"Admin console, Apps, Google Workspace, Drive and Docs, Service status: on for the user's unit", actor}
+		return Finding{
+			Warning, fmt.Sprintf("Google does not show %s the files of its recordings (%q)", v.Actor, google.ExplainCall(ctx, err).Said),
+			"Admin console, Apps, Google Workspace, Drive and Docs, Service status: on for the user's unit", v.Actor,
+		}
 	}
 	return ok("the Google Drive API is enabled")
 }

@@ -188,6 +188,11 @@ func TestEachCommonMistakeIsNamedAloneWithItsFix(t *testing.T) {
 			},
 			check: "google.scope.drive.meet.readonly", detail: "it is for reading the files of recordings", place: "Edit, OAuth scopes", paste: allScopes(), warns: true,
 		},
+		"19 the Drive API is off": {
+			make:  func(r *rig, _ *Options) { r.setup(func(u *googlefake.Setup) { u.DisabledAPIs = []string{"drive"} }) },
+			check: "google.api.drive", detail: "Google Drive API is not enabled", place: "Library, Google Drive API, Enable",
+			paste: "https://console.developers.google.com/apis/api/drive.googleapis.com/overview?project=meet-emulator", warns: true,
+		},
 		"20 Google can't be reached": {
 			make: func(r *rig, _ *Options) {
 				r.target.KeyFile = r.write(string(r.ServiceAccountKey("http://127.0.0.1:1")))
@@ -282,7 +287,8 @@ func TestWhatTheWriteMadeIsRemovedHoweverItEnds(t *testing.T) {
 		"the patch fails":                  {[]googlefake.Fault{{Match: "PATCH /v2/", Status: new(500)}}, "could not be reached or failed", 0},
 		"the patch's answer is lost":       {[]googlefake.Fault{{Match: "PATCH /v2/", Status: new(lost), When: googlefake.After}}, "could not be reached", 0},
 		"the delete fails once": {[]googlefake.Fault{
-			{Match: "DELETE /calendar/", Status: new(503), Times: 1}}, "made a Meet that records", 0},
+			{Match: "DELETE /calendar/", Status: new(503), Times: 1},
+		}, "made a Meet that records", 0},
 		"the delete is refused": {[]googlefake.Fault{{Match: "DELETE /calendar/", Status: new(403)}}, "could not be removed", 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,25 +32,26 @@ const (
 // recording makes an event with a Meet, tells the Meet to record, reads that back and removes the event: nothing less proves
 // that the account may.
 func (g *googleChecks) recording(ctx context.Context, v *Visit) (found Finding) {
-	actor := g.actor(ctx, v)
-	calendars, err := calendar.NewService(ctx, v.Google.options(v.Google.token(ctx, actor, scopeCalendar).access, "/calendar/v3/")...)
+	onCalendar, _ := v.Google.Options(ctx, v.Actor, scopeCalendar, "/calendar/v3/") // the checks before this one have seen that there are tokens
+	onSpaces, _ := v.Google.Options(ctx, v.Actor, scopeSettings, "/")
+	calendars, err := calendar.NewService(ctx, onCalendar...)
 	if err != nil {
 		return failed("", "", "the calendar client could not be made: %v", err)
 	}
-	spaces, err := meet.NewService(ctx, v.Google.options(v.Google.token(ctx, actor, scopeSettings).access, "/")...)
+	spaces, err := meet.NewService(ctx, onSpaces...)
 	if err != nil {
 		return failed("", "", "the meet client could not be made: %v", err)
 	}
-	trial := &trial{events: calendars.Events, spaces: spaces.Spaces, calendar: g.CalendarID, actor: actor, id: trialID()}
+	trial := &trial{events: calendars.Events, spaces: spaces.Spaces, calendar: g.CalendarID, actor: v.Actor, id: trialID()}
 	// The id is ours, so the event is found and removed even when the answer to its making was lost.
 	defer func() {
 		if err := trial.remove(ctx); err != nil {
-			left := fmt.Sprintf("the event %s that this check made in the calendar %q of %s could not be removed (%q)", trial.id, g.CalendarID, actor, google.ExplainCall(ctx, err).Said)
+			left := fmt.Sprintf("the event %s that this check made in the calendar %q of %s could not be removed (%q)", trial.id, g.CalendarID, v.Actor, google.ExplainCall(ctx, err).Said)
 			if found.Status == Failed {
 				found.Detail += "; and " + left
 				return
 			}
-			found = failed("Google Calendar of "+actor+", in 30 days: delete it by hand", trialTitle, "%s", left)
+			found = failed("Google Calendar of "+v.Actor+", in 30 days: delete it by hand", trialTitle, "%s", left)
 		}
 	}()
 	return trial.run(ctx)

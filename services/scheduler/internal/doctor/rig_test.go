@@ -96,39 +96,24 @@ func (r *rig) serve(w http.ResponseWriter, in *http.Request) {
 	ahead := r.ahead
 	r.mu.Unlock()
 	w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
-	if in.Method == http.MethodGet && (in.URL.Path == "/v2/conferenceRecords" || in.URL.Path == "/drive/v3/files" || strings.HasSuffix(in.URL.Path, "/events")) {
+	if in.Method == http.MethodGet && strings.HasSuffix(in.URL.Path, "/events") {
 		r.list(w, in)
 		return
 	}
 	r.ServeHTTP(w, in)
 }
 
-// list answers for an emulator that does not play these lists, as Google does where there is nothing to list, and says in the
-// list of a calendar what the administrator's role there is.
+// list says in the list of a calendar what the administrator's role there is, as Google does.
 func (r *rig) list(w http.ResponseWriter, in *http.Request) {
 	recorder := httptest.NewRecorder()
 	r.ServeHTTP(recorder, in)
-	body, status := recorder.Body.Bytes(), recorder.Code
-	if status == http.StatusNotFound && !strings.HasSuffix(in.URL.Path, "/events") {
-		status, body = http.StatusOK, []byte("{}")
-		for name, path := range map[string]string{"meet": "/v2/", "drive": "/drive/"} {
-			if slices.Contains(r.Setup().DisabledAPIs, name) && strings.HasPrefix(in.URL.Path, path) {
-				status, body = http.StatusForbidden, disabled(name+".googleapis.com")
-			}
-		}
-	}
+	body := recorder.Body.Bytes()
 	if role := r.Setup().Calendars[r.target.CalendarID][admin]; role != "" {
 		body = regexp.MustCompile(`"accessRole":\s*"[a-z]+"`).ReplaceAll(body, []byte(`"accessRole":"`+role+`"`))
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
+	w.WriteHeader(recorder.Code)
 	_, _ = w.Write(body)
-}
-
-// disabled is Google's answer where an API is not enabled.
-func disabled(service string) []byte {
-	const text = `{"error":{"code":403,"message":"API has not been used in project meet-emulator before or it is disabled.","status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED","domain":"googleapis.com","metadata":{"service":"SERVICE","activationUrl":"https://console.developers.google.com/apis/api/SERVICE/overview?project=meet-emulator"}}]}}`
-	return []byte(strings.NewReplacer("SERVICE_DISABLED", "SERVICE_DISABLED", "SERVICE", service).Replace(text))
 }
 
 func (r *rig) setup(change func(*googlefake.Setup)) {
@@ -192,7 +177,7 @@ func (r *rig) asked() []string {
 func (r *rig) plain(report []byte) []byte {
 	text := strings.NewReplacer(r.url, "http://google", r.target.KeyFile, "/etc/meet/key.json").Replace(string(report))
 	text = regexp.MustCompile(`"seconds": [0-9.]+`).ReplaceAllString(text, `"seconds": 0`)
-	return []byte(regexp.MustCompile(`skipped in [0-9.ms]+`).ReplaceAllString(text, "skipped in 0s"))
+	return []byte(regexp.MustCompile(`skipped in [0-9.]+ s`).ReplaceAllString(text, "skipped in 0 s"))
 }
 
 func find(report Report, check string) Result {
