@@ -50,6 +50,7 @@ type listFilter struct {
 	after            *listKey // the page token
 	until            int64    // etag of the newest write when the first page was made
 	plain            bool     // nothing asked that forbids a sync token in the answer
+	whole            bool     // nothing asked that forbids one in the request: bounds of time may only begin a sync
 }
 
 // listKey is an event's place in a list's order.
@@ -108,15 +109,15 @@ func (c *call) listFilter() (listFilter, *apiError) {
 	default:
 		return f, invalidParameter("orderBy", f.order)
 	}
-	f.plain = f.order == "" && f.iCalUID == "" && f.text == "" && len(f.private)+len(f.shared) == 0 &&
-		f.timeMin.IsZero() && f.timeMax.IsZero() && f.updatedMin == 0
+	f.plain = f.order == "" && f.iCalUID == "" && f.text == "" && len(f.private)+len(f.shared) == 0 && f.updatedMin == 0
+	f.whole = f.plain && f.timeMin.IsZero() && f.timeMax.IsZero()
 	return f, c.listTokens(&f)
 }
 
 // listTokens reads where a list goes on.
 func (c *call) listTokens(f *listFilter) *apiError {
 	if text := c.form.Get("syncToken"); text != "" {
-		if !f.plain {
+		if !f.whole {
 			return &apiError{status: http.StatusBadRequest, reason: "badRequest", message: "Sync token cannot be used together with other search restrictions."}
 		}
 		since, err := strconv.ParseInt(decodeToken(text), 10, 64)

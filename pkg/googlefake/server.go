@@ -1,7 +1,8 @@
-// Package googlefake plays Google for programs that create Meet sessions: the token endpoint,
-// Calendar v3 events and Meet v2 spaces behind one http.Handler, with state to look at and faults to
-// switch on. It exists so that the real client libraries and the real token flow can be run, broken
-// and measured without a Workspace tenant.
+// Package googlefake plays Google for programs that create Meet sessions and want what is left of
+// them: the token endpoint, Calendar, Meet, Drive, Workspace Events, Pub/Sub and a little of the
+// Directory behind one http.Handler, with a clock of their own, state to look at, a set-up to get
+// wrong and faults to switch on. It exists so that the real client libraries and the real token flow
+// can be run, broken and measured without a Workspace tenant.
 //
 // It is strict where Google is strict (ids, scopes, etags, ownership, what an alias may do) and it
 // invents no meeting: every link it makes points at itself and says that it is simulated, and every

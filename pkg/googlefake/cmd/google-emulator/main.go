@@ -1,5 +1,5 @@
-// Command google-emulator plays Google's token endpoint, Calendar and Meet on one address, for
-// programs under test. docs/emulator.md says what it answers and how it is made to fail.
+// Command google-emulator plays Google's token endpoint, Calendar, Meet, Drive, Workspace Events and
+// Pub/Sub on one address, for programs under test. docs/emulator.md says what it answers and how it is made to fail.
 package main
 
 import (
