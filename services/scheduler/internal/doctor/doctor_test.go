@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/fx"
@@ -20,6 +21,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
 	"github.com/meet-middleware/meet-middleware/pkg/natstest"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
@@ -177,7 +179,7 @@ func TestTheSchedulerAnswersOverNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queries, err := d.Serve(b, quiet(t))
+	queries, err := d.Serve(t.Context(), b, quiet(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,6 +195,38 @@ func TestTheSchedulerAnswersOverNATS(t *testing.T) {
 		if c.GetStatus() == meetv1.SetupStatus_SETUP_STATUS_UNSPECIFIED || c.GetDetail() == "" {
 			t.Errorf("check %v", c)
 		}
+	}
+}
+
+func TestAStopEndsAVisitAndWhatItMadeIsStillRemoved(t *testing.T) {
+	b, r := joined(t), newRig(t)
+	r.fault(googlefake.Fault{Match: "PATCH /v2/", Latency: time.Hour})
+	app := fx.New(fx.NopLogger, Module, fx.Supply(
+		google.Config{Mode: google.ModeEmulator, EmulatorURL: r.url, CalendarID: "primary", AdminEmail: admin}, google.Development(true), b, quiet(t)))
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() {
+		_, err := bus.Ask(t.Context(), b, subject.Diagnose, &meetv1.DiagnoseRequest{Write: true})
+		asked <- err
+	}()
+	<-r.hung
+	if len(r.live()) != 1 {
+		t.Errorf("while Google hangs, live are %v", r.live())
+	}
+	begin := time.Now()
+	if err := app.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > cleanTimeout {
+		t.Errorf("the stop took %s", took)
+	}
+	if live := r.live(); len(live) > 0 {
+		t.Errorf("events are left: %v", live)
+	}
+	if err := <-asked; err != nil {
+		t.Errorf("who asked got %v", err)
 	}
 }
 

@@ -299,6 +299,12 @@ func TestWhatTheWriteMadeIsRemovedHoweverItEnds(t *testing.T) {
 			if !strings.Contains(got.Detail, test.detail) || (got.Status == OK) != (name == "the delete fails once") {
 				t.Errorf("got %+v, want %q", got, test.detail)
 			}
+			if name == "the insert fails" { // it looks for what may still come
+				deletes := slices.DeleteFunc(r.asked(), func(w string) bool { return !strings.HasPrefix(w, "DELETE ") })
+				if len(deletes) != 2 {
+					t.Errorf("it wrote %v", r.asked())
+				}
+			}
 			live := r.live()
 			if len(live) != test.left || test.left > 0 && !strings.Contains(got.Detail, live[0]) {
 				t.Errorf("left are %v; it says %q", live, got.Detail)

@@ -68,6 +68,8 @@ type trial struct {
 	events              *calendar.EventsService
 	spaces              *meet.SpacesService
 	calendar, actor, id string
+	// unsure: the answer to the making was lost, so what is not there may still come.
+	unsure bool
 }
 
 func (t *trial) run(ctx context.Context) Finding {
@@ -121,6 +123,7 @@ func (t *trial) insert(ctx context.Context) (code string, f *Finding) {
 			g := t.noMeet(why.Said)
 			return "", &g
 		}
+		t.unsure = temporary(why)
 		g := t.refused(ctx, err, "%s could not make an event in the calendar %q", t.actor, t.calendar)
 		return "", &g
 	}
@@ -198,7 +201,8 @@ func (t *trial) refused(ctx context.Context, err error, format string, args ...a
 	return failed(placeMeetService, t.actor, "%s (%q)", fmt.Sprintf(format, args...), said)
 }
 
-// remove deletes the event; one that is not there is a success. It tries twice, since nobody else will.
+// remove deletes the event; one that is not there is a success, at the second look where it may still come. It tries four times,
+// since nobody else will.
 func (t *trial) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
@@ -206,6 +210,10 @@ func (t *trial) remove(ctx context.Context) error {
 		err := t.events.Delete(t.calendar, t.id).SendUpdates("none").Context(ctx).Do()
 		var e *googleapi.Error
 		if errors.As(err, &e) && (e.Code == http.StatusNotFound || e.Code == http.StatusGone) {
+			again := t.unsure
+			if t.unsure = false; again {
+				return struct{}{}, err
+			}
 			return struct{}{}, nil
 		}
 		if err != nil && !temporary(google.ExplainCall(ctx, err)) {

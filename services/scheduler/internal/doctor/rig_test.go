@@ -37,6 +37,7 @@ type rig struct {
 	mu     sync.Mutex
 	writes []string // requests that may change something, the token's apart
 	ahead  time.Duration
+	hung   chan struct{} // closed with the first patch
 }
 
 func newRig(t *testing.T) *rig {
@@ -45,7 +46,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Server: fake, t: t}
+	r := &rig{Server: fake, t: t, hung: make(chan struct{})}
 	server := httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(func() {
 		server.Close()
@@ -92,6 +93,9 @@ func (r *rig) serve(w http.ResponseWriter, in *http.Request) {
 	r.mu.Lock()
 	if in.Method != http.MethodGet && in.URL.Path != "/token" {
 		r.writes = append(r.writes, in.Method+" "+in.URL.Path)
+		if in.Method == http.MethodPatch {
+			close(r.hung)
+		}
 	}
 	ahead := r.ahead
 	r.mu.Unlock()

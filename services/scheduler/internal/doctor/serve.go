@@ -34,13 +34,17 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// Serve answers meet.query.scheduler.Diagnose until the returned service is stopped. Who may ask is the gateway's to decide.
-func (d *Doctor) Serve(b *bus.Bus, log *slog.Logger) (*bus.Queries, error) {
+// Serve answers meet.query.scheduler.Diagnose until the returned service is stopped. Visits end early when running does, and
+// still remove what they made. Who may ask is the gateway's to decide.
+func (d *Doctor) Serve(running context.Context, b *bus.Bus, log *slog.Logger) (*bus.Queries, error) {
 	queries, err := bus.ServeQueries(b, subject.ServiceScheduler, serviceVersion, visitsAtOnce, log)
 	if err != nil {
 		return nil, err
 	}
 	return queries, bus.Answer(queries, subject.Diagnose, func(ctx context.Context, req *meetv1.DiagnoseRequest) (*meetv1.DiagnoseResponse, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(running, cancel)()
 		return d.Visit(ctx, Options{Organizer: req.GetOrganizerEmail(), Write: req.GetWrite()}).Proto(), nil
 	})
 }
@@ -79,12 +83,18 @@ var Module = fx.Module("scheduler/doctor",
 	}),
 	fx.Invoke(func(lc fx.Lifecycle, d *Doctor, b *bus.Bus, log *slog.Logger) {
 		var queries *bus.Queries
+		var end context.CancelFunc
 		lc.Append(fx.Hook{
-			OnStart: func(context.Context) (err error) {
-				queries, err = d.Serve(b, log)
+			OnStart: func(ctx context.Context) (err error) {
+				running, stop := context.WithCancel(context.WithoutCancel(ctx)) // the hook's ctx ends with the hook
+				end = stop
+				queries, err = d.Serve(running, b, log)
 				return err
 			},
-			OnStop: func(ctx context.Context) error { return queries.Stop(ctx) },
+			OnStop: func(ctx context.Context) error {
+				end()
+				return queries.Stop(ctx)
+			},
 		})
 	}),
 )
