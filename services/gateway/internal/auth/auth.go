@@ -131,7 +131,8 @@ func (a *Auth) Middleware(next http.Handler, refuse func(http.ResponseWriter, *h
 // Challenge is the WWW-Authenticate of a 401.
 const Challenge = `Bearer realm="meet-middleware"`
 
-// Public tells which paths show nothing that anybody may not see: health, the entry pages and the documentation.
+// Public tells which paths show nothing that anybody may not see: health, the entry pages and the documentation; and the one
+// that Google calls, which brings a token of its own.
 func Public(path string) bool {
 	switch path {
 	case "/", "/api", "/api/", "/api/v1", "/api/v1/", "/admin", "/favicon.ico":
@@ -148,4 +149,4 @@ func Public(path string) bool {
 	return false
 }
 
-var publicDirs = [...]string{"/api/v1/health", "/api/v1/schema", "/api/v1/docs", "/api/v1/redoc", "/admin", "/static", "/grpc.health.v1.Health"}
+var publicDirs = [...]string{"/api/v1/health", "/api/v1/schema", "/api/v1/docs", "/api/v1/redoc", "/api/v1/google/calendar", "/admin", "/static", "/grpc.health.v1.Health"}

@@ -58,6 +58,7 @@ type API struct {
 	log       *slog.Logger
 	secret    []byte
 	passwords *passwords
+	notices   notices
 	zones     sync.Map // names of time zones that are known
 
 	creates *form[*meetv1.CreateMeetingRequest]
@@ -89,7 +90,7 @@ func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, err
 	if err != nil {
 		return nil, err
 	}
-	a := &API{config: c, build: build, backend: b, log: log, secret: secret, passwords: common}
+	a := &API{config: c, build: build, backend: b, log: log, secret: secret, passwords: common, notices: newNotices()}
 	a.creates = newForm(validator, new(meetv1.CreateMeetingRequest).ProtoReflect().Descriptor(), a.createFields())
 	a.changes = newForm(patchValidator{validator}, new(meetv1.UpdateMeetingRequest).ProtoReflect().Descriptor(), a.patchFields())
 	a.users = newUserForms(validator)

@@ -66,6 +66,7 @@ type meetingMore struct {
 	Provisioning      string `json:"provisioning" enum:"pending,ready,failed" doc:"Whether Google has made the link."`
 	GoogleSync        string `json:"google_sync" enum:"pending,ok,failed" doc:"Whether Google's copy equals the meeting."`
 	RecordingState    string `json:"recording_state" enum:"not_expected,expected,started,ended,file_generated,exported,verified,missing"`
+	RecordingReason   string `json:"recording_reason" enum:",RECORDING_NOT_ALLOWED" doc:"Why the recording that is expected may not come, as far as that is known; empty while nothing is wrong."`
 	Simulated         bool   `json:"simulated" doc:"True only when the link was made by the Google emulator."`
 }
 
@@ -397,7 +398,7 @@ func moreOf(m *meetv1.Meeting) meetingMore {
 	return meetingMore{
 		UID: m.GetUid(), ExternalReference: m.GetExternalReference(), AutoRecord: m.GetAutoRecord(), ETag: m.GetEtag(),
 		Provisioning: provisioningName(m.GetProvisioning()), GoogleSync: syncName(m.GetGoogleSync()),
-		RecordingState: recordingStateName(m.GetRecordingState()), Simulated: m.GetSimulated(),
+		RecordingState: recordingStateName(m.GetRecordingState()), RecordingReason: m.GetRecordingReason(), Simulated: m.GetSimulated(),
 	}
 }
 

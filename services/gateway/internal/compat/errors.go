@@ -55,6 +55,7 @@ const (
 	guestCount        reason = "COUNT"
 	tooLongToStore    reason = "MAX_LENGTH"
 	meetingCancelled  reason = "MEETING_CANCELLED"
+	organizerStays    reason = "ORGANIZER_STAYS"
 	invalidValue      reason = "INVALID_VALUE"
 )
 
@@ -137,6 +138,7 @@ var texts = map[reason]wording{
 	guestCount:        {"Una reunión tiene entre 1 y 200 invitados.", "A meeting has 1 to 200 guests."},
 	tooLongToStore:    {"Este valor es demasiado largo.", "This value is too long."},
 	meetingCancelled:  {"La reunión está cancelada y ya no puede cambiar.", "The meeting is cancelled and can no longer change."},
+	organizerStays:    {"El organizador no se puede quitar de la reunión.", "The organizer can't be removed from the meeting."},
 	invalidValue:      {"Valor inválido.", "Invalid value."},
 
 	notFound:         {"No encontrado.", "Not found."},

@@ -109,6 +109,8 @@ func textIDs(path string) bool {
 func (a *API) pathParam(r route, name string) *huma.Param {
 	p := &huma.Param{Name: name, In: "path", Required: true, Schema: idSchema()}
 	switch {
+	case name == "participant":
+		p.Description = "The participant's number."
 	case strings.HasPrefix(r.path, base+"meetings/"):
 		p.Schema, p.Description = stringSchema(""), "The meeting's number or uid."
 	case strings.HasPrefix(r.path, base+"operations/"):

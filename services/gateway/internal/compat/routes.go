@@ -23,6 +23,7 @@ func (a *API) routes() {
 	a.peopleRoutes()
 	a.managementRoutes()
 	a.serviceRoutes()
+	a.router.Post(pushPath, a.googleCalendar)
 	a.page("/admin/", "Where things are.", a.adminPage)
 	a.serveAssets()
 }
@@ -107,6 +108,23 @@ func (a *API) meetingRoutes() {
 		id: "listMeetingParticipants", method: http.MethodGet, path: one + "participants/", tag: tagMeetings, summary: "List a meeting's participants",
 		answers: []answer{{status: http.StatusOK, doc: "The organizer and the guests.", schema: listOf[Participant](a)}},
 		serve:   a.meetingParticipants,
+	})
+	a.add(route{
+		id: "addMeetingParticipant", method: http.MethodPost, path: one + "participants/", tag: tagMeetings, summary: "Invite somebody to a meeting",
+		description: "Who is invited already stays as he is. Google tells him; several changes in a row reach Google as one.",
+		params:      []*huma.Param{requestHeaders["If-Match"]},
+		body:        bodySchema(a, "AddParticipant", newGuestFields()),
+		answers:     []answer{{status: http.StatusCreated, doc: "He is invited.", schema: schemaOf[Participant](a), headers: []string{"Location", "ETag", "Idempotency-Replayed"}}},
+		refusals:    []int{http.StatusPreconditionFailed},
+		serve:       a.addParticipant,
+	})
+	a.add(route{
+		id: "removeMeetingParticipant", method: http.MethodDelete, path: one + "participants/{participant}/", tag: tagMeetings, summary: "Take somebody off a meeting",
+		description: "Who is not there is no error. The organizer stays.",
+		params:      []*huma.Param{requestHeaders["If-Match"]},
+		answers:     []answer{{status: http.StatusOK, doc: "The meeting as it is now.", schema: meeting, headers: []string{"ETag", "Idempotency-Replayed"}}},
+		refusals:    []int{http.StatusPreconditionFailed},
+		serve:       a.removeParticipant,
 	})
 	a.add(route{
 		id: "listMeetingEvents", method: http.MethodGet, path: one + "events/", tag: tagMeetings, summary: "Read a meeting's history, oldest first",

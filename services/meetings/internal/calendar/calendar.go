@@ -87,6 +87,9 @@ func (c *Calendar) Followed(r Reading, every time.Duration, now time.Time) {
 	}
 	j.DispatchedAt = time.Time{}
 	j.State = meeting.JobDue
+	if r.Channel.ID != "" && r.Channel.ID != c.Channel.ID {
+		c.ReadAgain = true // what it told before it was known here was not believed
+	}
 	c.Channel = r.Channel
 	if r.Failure != nil {
 		c.Failure = r.Failure.Reason()
