@@ -57,11 +57,15 @@ func rules(lines []string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(line, "EXRULE") })
 }
 
-// checkRules says whether the lines of a recurrence can be followed.
+// checkRules says whether the lines of a recurrence can be followed. Calendar repeats by days at the
+// shortest; rules by the hour could also name hours that they never reach, without an end.
 func checkRules(lines []string) *apiError {
 	for _, line := range lines {
-		if !recurrenceLine(line) || strings.Contains(line, "FREQ=SECONDLY") || strings.Contains(line, "FREQ=MINUTELY") {
-			return invalid("Invalid recurrence rule.")
+		upper := strings.ToUpper(line)
+		for _, freq := range []string{"SECONDLY", "MINUTELY", "HOURLY"} {
+			if !recurrenceLine(line) || strings.Contains(upper, freq) {
+				return invalid("Invalid recurrence rule.")
+			}
 		}
 	}
 	if _, err := rrule.StrSliceToRRuleSetInLoc(rules(lines), time.UTC); err != nil {
