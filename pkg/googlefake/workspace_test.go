@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -802,4 +803,63 @@ func TestNoticesOfOneSourceComeInOrderOneAfterTheOther(t *testing.T) {
 	if rest := pull(10); len(rest) != 3 || rest[2].Message.Attributes["ce-type"] != "google.workspace.meet.conference.v2.ended" {
 		t.Errorf("%+v", rest)
 	}
+}
+
+func TestAFileOfTenGigabytesTakesNoRoom(t *testing.T) {
+	r := newRoom(t, googlefake.Config{})
+	const size = 10 << 30
+	name := r.stage(t, fmt.Sprintf(`{"file_size":%d,%s}`, int64(size), cast))[0]
+	r.advance(t, time.Hour)
+	id := r.recordings(t, name)[0].DriveDestination.File
+	part := func(from int64) []byte {
+		t.Helper()
+		call := r.drive.Files.Get(id)
+		call.Header().Set("Range", fmt.Sprintf("bytes=%d-", from))
+		res, err := call.Download()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil || res.Header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", from, int64(size)-1, int64(size)) {
+			t.Fatalf("%v %v", err, res.Header)
+		}
+		return b
+	}
+	end := part(size - 100_000)
+	if got := part(size - 1_000); len(end) != 100_000 || !bytes.Equal(got, end[99_000:]) {
+		t.Errorf("%d bytes, then %d others", len(end), len(got))
+	}
+	if f, err := r.drive.Files.Get(id).Fields("size").Do(); err != nil || f.Size != size {
+		t.Errorf("%+v %v", f, err)
+	}
+}
+
+func TestDriveRefusesInItsOwnWords(t *testing.T) {
+	r := newRoom(t, googlefake.Config{})
+	name := r.stage(t, `{`+cast+`}`)[0]
+	r.advance(t, time.Hour)
+	id := r.recordings(t, name)[0].DriveDestination.File
+	r.control(t, "faults", `[{"match":"GET /drive/v3/files/","status":403,"reason":"downloadQuotaExceeded","times":1}]`)
+	_, err := r.drive.Files.Get(id).Download()
+	var e *googleapi.Error
+	if !errors.As(err, &e) || e.Code != 403 || !strings.Contains(e.Body, `"downloadQuotaExceeded"`) {
+		t.Errorf("%v", err)
+	}
+	document, err := r.meet.ConferenceRecords.Transcripts.List(name).Do()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.drive.Files.Get(document.Transcripts[0].DocsDestination.Document).Download()
+	if !errors.As(err, &e) || e.Code != 403 || !strings.Contains(e.Body, `"fileNotDownloadable"`) {
+		t.Errorf("%v", err)
+	}
+	_, err = r.drive.Files.List().Q("weather = 'fine'").Do()
+	refused(t, err, 400, "invalid", "")
+	readonly, err := drive.NewService(t.Context(), option.WithHTTPClient(r.client(t, boss, drive.DriveMeetReadonlyScope)), option.WithEndpoint(r.url+"/drive/v3/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = readonly.Permissions.Create(id, &drive.Permission{Type: "anyone", Role: "reader"}).Do()
+	refused(t, err, 403, "insufficientPermissions", "")
 }
