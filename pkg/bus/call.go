@@ -248,7 +248,7 @@ func (c *Call[Resp]) Done(ctx context.Context) *meetv1.OperationDone {
 			c.done = reply.GetDone()
 		case <-c.again:
 			return nil
-		case <-c.refused: // of a repeat, or closed: nothing comes of it
+		case <-c.refused: //nolint:errcheck // of a repeat, or closed: nothing comes of it
 			return nil
 		case <-ctx.Done():
 			return nil
@@ -273,7 +273,7 @@ func Await(ctx context.Context, b *Bus, operation string, ready func(context.Con
 	}
 	msg, err := sub.NextMsgWithContext(ctx)
 	if err != nil {
-		return nil, nil //nolint:nilnil,nilerr // not done in time is no failure: the operation goes on
+		return nil, nil //nolint:nilnil // not done in time is no failure: the operation goes on
 	}
 	reply := new(meetv1.CommandReply) // the same message that the caller of the command gets as its second reply
 	if err := proto.Unmarshal(msg.Data, reply); err != nil {

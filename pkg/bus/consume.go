@@ -23,7 +23,7 @@ func (b *Bus) Consume(ctx context.Context, stream string, consumer jetstream.Con
 	for {
 		lost, err := b.consumeOnce(ctx, stream, consumer, prefetch, handle, reconnected)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 		if err != nil {
 			b.log.WarnContext(ctx, "consumer is not there yet", "stream", stream, "consumer", consumer.Durable, "error", err)

@@ -215,7 +215,7 @@ func (f *Followed) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
-	return nil
+	return nil //nolint:nilerr // it was told to end
 }
 
 // answer is what GET /_emulator/clock gives.

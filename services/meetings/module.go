@@ -26,7 +26,9 @@ type Config struct {
 
 // Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger.
 var Module = fx.Module("meetings",
-	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig) { return c.Postgres, c.Admin, c.Drift }, fx.Private),
+	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig) {
+		return c.Postgres, c.Admin, c.Drift
+	}, fx.Private),
 	postgres.Module,
 	app.Module,
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),

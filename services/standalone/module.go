@@ -60,6 +60,7 @@ func (s *Settings) Check() error {
 
 // ownsDatabase, ownsEmulator: this program starts them.
 func (s *Settings) ownsDatabase() bool { return s.Meetings.Postgres.DatabaseURL.Reveal() == "" }
+
 func (s *Settings) ownsEmulator() bool {
 	return s.Scheduler.Emulated() && s.Scheduler.Google.EmulatorURL == ""
 }

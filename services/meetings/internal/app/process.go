@@ -225,7 +225,7 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 	}
 	m := result.Meeting
 	if c.Refusal != nil || !result.Done || m.Job.Operation == "" {
-		return nil, nil //nolint:nilnil // nobody to wake
+		return nil, nil //nolint:nilnil,nilerr // nobody to wake
 	}
 	body, err := p.codec.Done(m)
 	if err != nil {

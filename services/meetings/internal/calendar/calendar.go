@@ -65,7 +65,7 @@ func BusyUntil(end time.Time) time.Time {
 // busy: a meeting lies ahead, or has ended within a day.
 func (c *Calendar) busy(now time.Time) bool { return c.BusyUntil.Add(24 * time.Hour).After(now) }
 
-// Push: it should have a channel.
+// Push says whether it should have a channel.
 func (c *Calendar) Push(now time.Time) bool { return c.busy(now) }
 
 // Reading is what the scheduler reports of one dispatch.

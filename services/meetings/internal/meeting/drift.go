@@ -67,14 +67,14 @@ type Person struct {
 	Changed bool
 }
 
-// DriftedEvent: somebody changed or deleted the event in Google Calendar.
+// DriftedEvent says that somebody changed or deleted the event in Google Calendar.
 type DriftedEvent struct {
 	fact
 	Fields []string
 	Policy DriftPolicy
 }
 
-// RespondedEvent: somebody answered the invitation.
+// RespondedEvent says that somebody answered the invitation.
 type RespondedEvent struct {
 	fact
 	Person Person

@@ -154,7 +154,7 @@ func saveTask(ctx context.Context, q *db.Queries, j *meeting.Job, payload any) e
 		}
 	}
 	return q.UpdateTask(ctx, db.UpdateTaskParams{
-		ID: id, State: j.State.String(), DueAt: j.DueAt, DispatchedAt: maybe(j.DispatchedAt), FailedAttempts: int32(j.FailedAttempts), //nolint:gosec // one each minute for years fits
+		ID: id, State: j.State.String(), DueAt: j.DueAt, DispatchedAt: maybe(j.DispatchedAt), FailedAttempts: int32(j.FailedAttempts), // one each minute for years fits
 		History: history, Payload: body, EndedAt: maybe(j.EndedAt),
 	})
 }

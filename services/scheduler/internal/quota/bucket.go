@@ -56,8 +56,8 @@ func newBucket(key, scope string, perMinute int, slack time.Duration) *bucket {
 
 // spacing of the calls of a budget over a time, rounded up to what records hold.
 func spacing(perMinute int, over time.Duration) time.Duration {
-	budget := time.Duration(max(1, int(share*float64(perMinute))))
-	return (over/time.Microsecond + budget - 1) / budget * time.Microsecond
+	budget := max(1, int64(share*float64(perMinute)))
+	return time.Duration((over.Microseconds()+budget-1)/budget) * time.Microsecond
 }
 
 // slackOf is that of a class with such a quota.

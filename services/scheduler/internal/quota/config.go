@@ -70,13 +70,20 @@ func (c Config) Check() error {
 		name  string
 		value int
 	}{
-		{"CALENDAR_PROJECT", c.CalendarProject}, {"CALENDAR_USER", c.CalendarUser},
-		{"MEET_READ_PROJECT", c.MeetReadProject}, {"MEET_READ_USER", c.MeetReadUser},
-		{"MEET_WRITE_PROJECT", c.MeetWriteProject}, {"MEET_WRITE_USER", c.MeetWriteUser},
-		{"MEET_CREATE_PROJECT", c.MeetCreateProject}, {"MEET_CREATE_USER", c.MeetCreateUser},
-		{"DRIVE_PROJECT", c.DriveProject}, {"DRIVE_USER", c.DriveUser},
-		{"EVENTS_READ_PROJECT", c.EventsReadProject}, {"EVENTS_READ_USER", c.EventsReadUser},
-		{"EVENTS_WRITE_PROJECT", c.EventsWriteProject}, {"EVENTS_WRITE_USER", c.EventsWriteUser},
+		{"CALENDAR_PROJECT", c.CalendarProject},
+		{"CALENDAR_USER", c.CalendarUser},
+		{"MEET_READ_PROJECT", c.MeetReadProject},
+		{"MEET_READ_USER", c.MeetReadUser},
+		{"MEET_WRITE_PROJECT", c.MeetWriteProject},
+		{"MEET_WRITE_USER", c.MeetWriteUser},
+		{"MEET_CREATE_PROJECT", c.MeetCreateProject},
+		{"MEET_CREATE_USER", c.MeetCreateUser},
+		{"DRIVE_PROJECT", c.DriveProject},
+		{"DRIVE_USER", c.DriveUser},
+		{"EVENTS_READ_PROJECT", c.EventsReadProject},
+		{"EVENTS_READ_USER", c.EventsReadUser},
+		{"EVENTS_WRITE_PROJECT", c.EventsWriteProject},
+		{"EVENTS_WRITE_USER", c.EventsWriteUser},
 	} {
 		if v.value < smallest {
 			problems = append(problems, config.Bad("MEET_GOOGLE_QUOTA_"+v.name, fmt.Sprintf("%d a minute leaves no call", v.value),
@@ -86,7 +93,7 @@ func (c Config) Check() error {
 	return errors.Join(problems...)
 }
 
-// APIs of Google, each with a breaker of its own.
+// API is one of Google's, each with a breaker of its own.
 type API string
 
 // The APIs.

@@ -320,7 +320,7 @@ func TestUrgentCallsGoBeforeTheOthers(t *testing.T) {
 		}
 	}
 	_, _, err := l.Reserve(t.Context(), calls(false, boss, job.ClassMeetCreate))
-	deferred(t, err)
+	_ = deferred(t, err)
 	r.clock.Advance(2 * time.Second)
 	if err := <-granted; err != nil {
 		t.Fatal(err)
@@ -438,7 +438,7 @@ func TestQuotasGoOnAfterTheStoreWasLost(t *testing.T) {
 	// What one has just counted, another may count once more: the records of the new store look like those of the old.
 	_, _, first := other.Reserve(t.Context(), calls(true, boss, job.ClassMeetCreate))
 	_, _, second := other.Reserve(t.Context(), calls(true, boss, job.ClassMeetCreate))
-	deferred(t, errors.Join(first, second))
+	_ = deferred(t, errors.Join(first, second))
 	kv, err := b.JetStream().KeyValue(t.Context(), subject.BucketQuota)
 	if err != nil {
 		t.Fatal(err)
