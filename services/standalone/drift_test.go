@@ -216,6 +216,9 @@ type googleEvent struct {
 	Attendees []struct {
 		Email string `json:"email"`
 	} `json:"attendees"`
+	Properties struct {
+		Private map[string]string `json:"private"`
+	} `json:"extendedProperties"`
 	CanModify bool   `json:"guestsCanModify"`
 	Link      string `json:"hangoutLink"`
 }

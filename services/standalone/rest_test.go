@@ -35,7 +35,14 @@ type product struct {
 // run starts the product on an empty folder and ports of its own.
 func run(t *testing.T, environ ...string) product {
 	t.Helper()
-	dir := t.TempDir()
+	p, stop := start(t, t.TempDir(), environ...)
+	t.Cleanup(stop)
+	return p
+}
+
+// start starts the product on a folder, which it may have had before.
+func start(t *testing.T, dir string, environ ...string) (p product, stop func()) {
+	t.Helper()
 	settings, err := config.Load[standalone.Settings](append([]string{
 		"MEET_ADDR=127.0.0.1:0", "MEET_OPS_ADDR=127.0.0.1:0", "MEET_NATS_ADDR=127.0.0.1:0", "MEET_EMULATOR_ADDR=127.0.0.1:0", "MEET_DATA_DIR=" + dir, "LOG_LEVEL=error",
 	}, environ...))
@@ -45,16 +52,15 @@ func run(t *testing.T, environ ...string) product {
 	settings.Stdout = io.Discard
 	app := fxtest.New(t, standalone.Program(settings), fx.NopLogger, fx.StartTimeout(patience))
 	app.RequireStart()
-	t.Cleanup(app.RequireStop)
 	raw, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := product{t: t}
+	p = product{t: t}
 	if err := json.Unmarshal(raw, &p.Addresses); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return p, func() { app.RequireStop() }
 }
 
 // reply is one answer.
