@@ -44,7 +44,7 @@ func (c Config) CheckTarget(ownEmulator bool) error {
 var Module = fx.Module("scheduler",
 	fx.Provide(
 		func(c Config) (google.Config, google.Development, nats.Config, quota.Config, quota.Emulated) {
-			return c.Google, google.Development(c.Development), c.Jobs, c.Quotas, quota.Emulated(c.Emulated())
+			return c.Google.Completed(c.Development), google.Development(c.Development), c.Jobs, c.Quotas, quota.Emulated(c.Emulated())
 		},
 		job.DefaultTiming,
 		job.NewSyncMeeting,

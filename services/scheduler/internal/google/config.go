@@ -24,7 +24,7 @@ type Config struct {
 	Mode        string        `env:"MEET_GOOGLE" oneof:"workspace emulator" help:"workspace: Google itself; emulator: the simulation at MEET_EMULATOR_URL, whose links open no meeting; absent: workspace where GOOGLE_SERVICE_ACCOUNT_FILE is set, else the emulator in development, and a refusal to start in production"`
 	EmulatorURL string        `env:"MEET_EMULATOR_URL" help:"where the Google emulator is, such as http://127.0.0.1:8090; not used with MEET_GOOGLE=workspace"`
 	KeyFile     string        `env:"GOOGLE_SERVICE_ACCOUNT_FILE" help:"path of the service account's key, the JSON file that the Google Cloud console gives out; needs domain-wide delegation in the admin console"`
-	AdminEmail  string        `env:"GOOGLE_WORKSPACE_ADMIN_EMAIL" help:"the account in whose calendar meetings are kept when the organizer is of none of GOOGLE_WORKSPACE_DOMAINS; the organizer is then a guest; absent: such meetings are refused"`
+	AdminEmail  string        `env:"GOOGLE_WORKSPACE_ADMIN_EMAIL" help:"the account in whose calendar meetings are kept when the organizer is of none of GOOGLE_WORKSPACE_DOMAINS; the organizer is then a guest; absent: such meetings are refused, but at the emulator, where neither this nor a domain is set, an admin of its own keeps them"`
 	Domains     []string      `env:"GOOGLE_WORKSPACE_DOMAINS" help:"domains, separated by commas, whose organizers keep their meetings in their own calendars; absent: all meetings are in GOOGLE_WORKSPACE_ADMIN_EMAIL's calendar"`
 	CalendarID  string        `env:"GOOGLE_CALENDAR_ID" envDefault:"primary" help:"the calendar that events are made in; primary: the main one of the account that keeps the meeting"`
 	Timeout     time.Duration `env:"MEET_GOOGLE_TIMEOUT" envDefault:"60s" help:"of one call to Google, retries not counted; what a call did that ran out of it is looked up by the next try"`
@@ -44,6 +44,18 @@ func (c Config) Emulated(development bool) bool {
 		return false
 	}
 	return c.KeyFile == "" && development
+}
+
+// simulatedAdmin keeps the meetings at the emulator where neither an administrator nor a domain is named.
+const simulatedAdmin = "admin@workspace.example"
+
+// Completed fills in what the emulator alone can do without: as at Google, an organizer of no named domain is a guest in an
+// administrator's calendar, and the emulator has one for whoever names none.
+func (c Config) Completed(development bool) Config {
+	if c.Emulated(development) && c.AdminEmail == "" && len(c.Domains) == 0 {
+		c.AdminEmail = simulatedAdmin
+	}
+	return c
 }
 
 // emulatorURL is where the emulator is; known once the service starts.

@@ -176,11 +176,8 @@ func (c *Client) Actor(organizer string) (string, error) {
 			return organizer, nil
 		}
 	}
-	switch {
-	case c.config.AdminEmail != "":
+	if c.config.AdminEmail != "" {
 		return c.config.AdminEmail, nil
-	case c.emulated && len(c.config.Domains) == 0:
-		return organizer, nil
 	}
 	return "", &job.Failure{
 		Kind: job.Refused, Code: CodeOrganizerOutside,

@@ -80,6 +80,9 @@ func newRig(t testing.TB, c rigConfig) *rig {
 	if c.google.CalendarID == "" {
 		c.google.CalendarID = "primary"
 	}
+	if c.google.AdminEmail == "" && len(c.google.Domains) == 0 {
+		c.google.Domains = []string{"example.com"}
+	}
 	c.google.Mode, c.google.EmulatorURL = google.ModeEmulator, server.URL
 	logger := slog.New(slog.NewJSONHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := google.New(c.google, true, quota.None{}, prometheus.NewRegistry(), logger)
