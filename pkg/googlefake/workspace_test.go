@@ -186,7 +186,10 @@ func TestEveryFateOfARecording(t *testing.T) {
 		"deleted":               {script: `{"file_fate":"deleted","fate_after":"1h",` + cast + `}`, want: "FILE_GENERATED gone"},
 		"trashed":               {script: `{"file_fate":"trashed","fate_after":"1h",` + cast + `}`, want: "FILE_GENERATED trashed"},
 		"not asked for":         {script: `{` + cast + `}`, before: func(t *testing.T, r *room) { r.record(t, "OFF") }},
-		"nobody who may record": {script: `{"people":[{"name":"Guest"},{"email":"x@elsewhere.org"}]}`},
+		"nobody who may record": {script: `{"people":[{"name":"Guest"},{"email":"x@elsewhere.org"}]}`, before: func(t *testing.T, r *room) {
+			r.control(t, "accounts", `{"domain":"elsewhere.org","may_record":false}`)
+		}},
+		"an address of elsewhere": {script: `{"people":[{"email":"x@elsewhere.org"}]}`, want: "FILE_GENERATED"},
 		"no licence": {script: `{` + cast + `}`, before: func(t *testing.T, r *room) {
 			r.control(t, "accounts", `{"domain":"example.com","may_record":false}`)
 		}},
