@@ -94,9 +94,13 @@ func NewFollowCalendar(feed Feed, quotas Quotas, now clock.Clock, timing Timing,
 // Do reads the calendar. When ctx ends first the message is to come again, which ok tells.
 func (f *FollowCalendar) Do(ctx context.Context, c Follow, failedAttempts int) (r Reading, ok bool) {
 	r = Reading{SyncToken: c.SyncToken, Channel: c.Channel}
-	err := f.channel(ctx, c, &r)
+	// Nobody waits for it: what somebody does goes before.
+	with, release, err := f.quotas.Reserve(ctx, Demand{Organizer: c.Account, Calls: []Class{ClassCalendar}})
 	if err == nil {
-		err = f.read(ctx, c, &r)
+		if err = f.channel(with, c, &r); err == nil {
+			err = f.read(with, c, &r)
+		}
+		release()
 	}
 	if err == nil {
 		return r, true

@@ -104,11 +104,9 @@ const (
 	APIEvents   API = "events"
 )
 
-// apiOf is the API that a class is of.
+// apiOf is the API that a class is of; what is of none is counted with Calendar's, so that no call goes without a breaker.
 func apiOf(c job.Class) API {
 	switch c {
-	case job.ClassCalendar:
-		return APICalendar
 	case job.ClassMeetRead, job.ClassMeetWrite, job.ClassMeetCreate:
 		return APIMeet
 	case job.ClassDrive:
@@ -116,5 +114,5 @@ func apiOf(c job.Class) API {
 	case job.ClassEventsRead, job.ClassEventsWrite:
 		return APIEvents
 	}
-	return ""
+	return APICalendar
 }
