@@ -111,7 +111,7 @@ func (c Caller) commandID() (uuid.UUID, error) {
 // Outcome of a command.
 type Outcome[Resp proto.Message] struct {
 	Response Resp
-	// Replayed: an earlier request with the same idempotency key had done it.
+	// Replayed: an earlier request with the same idempotency key had done it, or had been refused.
 	Replayed bool
 }
 
@@ -241,7 +241,7 @@ func knownZone(name string) bool {
 
 // CreateMeeting sends the create, what it left to the server filled in, and waits for its commit, then, unless async or while
 // Google is down, up to Config.CreateWait for Google's link. A meeting whose provisioning failed is returned without an error: Meeting.Error says
-// why.
+// why. Created.Replayed holds with an error as well.
 func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, req *meetv1.CreateMeetingRequest) (Created, error) {
 	if err := b.fill(req); err != nil {
 		return Created{}, err
@@ -255,7 +255,7 @@ func (b *Backend) CreateMeeting(ctx context.Context, caller Caller, async bool, 
 	outcome, err := committed(ctx, b, call)
 	release()
 	if err != nil {
-		return Created{}, err
+		return Created{Replayed: outcome.Replayed}, err
 	}
 	created := Created{Meeting: outcome.Response.GetMeeting(), Operation: outcome.Response.GetOperation(), Replayed: outcome.Replayed}
 	wait := b.config.CreateWait - b.now().Sub(started)

@@ -44,7 +44,8 @@ func TestTimesAreReadInEveryFormThatClientsSend(t *testing.T) {
 	for in, want := range map[string]reason{
 		"": notATime, "tomorrow": notATime, "2026-02-29T10:00:00Z": notATime, "2026-13-01T10:00:00Z": notATime, "2026-12-01T24:00:00Z": notATime, "2026-12-01T10:60": notATime,
 		"2026-12-01T10:00:00+25:00": notATime, "2026-12-01T10:00:00+05:75": notATime, "1764601200": notATime, "2026-12-01T10": notATime, "2026-12-01T10:00:00 America/Bogota": notATime,
-		"0000-01-01T00:00:00Z": timeOutOfRange, "0001-01-01T00:00:00+01:00": timeOutOfRange, "9999-12-31T23:59:59-01:00": timeOutOfRange,
+		"2026-12-01T10:00:00+24:00": notATime, "2026-12-01T10:00:00-24:00": notATime,
+		"0000-01-01T00:00:00Z": timeOutOfRange, "0001-01-01T00:00:00Z": timeOutOfRange, "0001-01-01T05:30:00+05:30": timeOutOfRange, "0001-01-01T00:00:00+01:00": timeOutOfRange, "9999-12-31T23:59:59-01:00": timeOutOfRange,
 	} {
 		if got, why := parseTime(in); why != want {
 			t.Errorf("%q is %s (%q), want %q", in, got, why, want)

@@ -306,6 +306,10 @@ func (x *exchange) refuse(err error) {
 		}
 	case fault.Unauthenticated:
 		header.Set("WWW-Authenticate", auth.Challenge)
+		if routePath(x.r) == mePath {
+			x.write(known.status, Message{Message: x.say(nobodyLoggedIn)})
+			return
+		}
 	case fault.Exhausted:
 		header.Set("Retry-After", retryAfter(f, retryThrottled))
 	case fault.Unavailable, fault.Expired:

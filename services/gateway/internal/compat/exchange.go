@@ -11,9 +11,11 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"golang.org/x/text/language"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
@@ -152,6 +154,14 @@ func (x *exchange) notModified(etag string) bool {
 	return false
 }
 
+// command carries out a change and marks its answer when an earlier request had brought it about, a refusal too: a client that
+// repeats under the same key learns that nothing was decided anew.
+func command[Req, Resp proto.Message](x *exchange, c subject.Command[Req, Resp], caller backend.Caller, req Req) (backend.Outcome[Resp], error) {
+	outcome, err := backend.Do(x.r.Context(), x.api.backend, c, caller, req)
+	x.replayed(outcome.Replayed)
+	return outcome, err
+}
+
 // replayed marks an answer that an earlier request had brought about.
 func (x *exchange) replayed(is bool) {
 	if is {
@@ -161,6 +171,9 @@ func (x *exchange) replayed(is bool) {
 
 // buffers hold answers while they are made, so that their length is known before the first byte goes out.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// private lets the caller alone keep an answer, and ask each time whether it still holds.
+const private = "private, no-cache"
 
 // maxPooled is the largest buffer that is kept.
 const maxPooled = 1 << 20
@@ -187,7 +200,7 @@ func (x *exchange) write(status int, body any) {
 		header.Set("Content-Type", "application/json")
 	}
 	if header.Get("Cache-Control") == "" {
-		header.Set("Cache-Control", "private, no-cache")
+		header.Set("Cache-Control", private)
 	}
 	answer := bytes.TrimSuffix(buf.Bytes(), []byte{'\n'})
 	header.Set("Content-Length", strconv.Itoa(len(answer)))

@@ -197,12 +197,11 @@ func (a *API) createManaged(x *exchange) error {
 	if req.PasswordHash, err = a.passwords.hash(x.r.Context(), u.password); err != nil {
 		return err
 	}
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.CreateUser, caller, req)
+	outcome, err := command(x, subject.CreateUser, caller, req)
 	if err != nil {
 		return err
 	}
 	user := outcome.Response.GetUser()
-	x.replayed(outcome.Replayed)
 	x.w.Header().Set("Location", base+"user-management/"+strconv.FormatInt(user.GetId(), 10)+"/")
 	x.write(http.StatusCreated, userOfProto(user))
 	return nil
@@ -255,25 +254,24 @@ func (a *API) changeUser(x *exchange, form *form[*meetv1.UpdateUserRequest]) err
 		x.write(http.StatusOK, userOfProto(u))
 		return nil
 	}
-	u, replayed, err := a.updateUser(x, req)
+	u, err := a.updateUser(x, req)
 	if err != nil {
 		return err
 	}
-	x.replayed(replayed)
 	x.write(http.StatusOK, userOfProto(u))
 	return nil
 }
 
-func (a *API) updateUser(x *exchange, req *meetv1.UpdateUserRequest) (*meetv1.User, bool, error) {
+func (a *API) updateUser(x *exchange, req *meetv1.UpdateUserRequest) (*meetv1.User, error) {
 	caller, err := x.caller()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.UpdateUser, caller, req)
+	outcome, err := command(x, subject.UpdateUser, caller, req)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return outcome.Response.GetUser(), outcome.Replayed, nil
+	return outcome.Response.GetUser(), nil
 }
 
 func (a *API) deactivate(x *exchange) error { return a.setActive(x, false, saidDeactivated) }
@@ -293,13 +291,12 @@ func (a *API) setActive(x *exchange, active bool, said reason) error {
 	if err != nil {
 		return err
 	}
-	u, replayed, err := a.updateUser(x, &meetv1.UpdateUserRequest{
+	u, err := a.updateUser(x, &meetv1.UpdateUserRequest{
 		Id: id, User: &meetv1.UserPatch{IsActive: active}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"is_active"}},
 	})
 	if err != nil {
 		return err
 	}
-	x.replayed(replayed)
 	x.write(http.StatusOK, UserMessage{Message: x.say(said), UserID: u.GetId(), Username: u.GetUsername()})
 	return nil
 }
@@ -364,11 +361,9 @@ func (a *API) setPassword(x *exchange, u *meetv1.User) error {
 	if req.User.PasswordHash, err = a.passwords.hash(x.r.Context(), change.new); err != nil {
 		return err
 	}
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.UpdateUser, caller, req)
-	if err != nil {
+	if _, err := command(x, subject.UpdateUser, caller, req); err != nil {
 		return err
 	}
-	x.replayed(outcome.Replayed)
 	x.write(http.StatusOK, Message{Message: x.say(saidPassword)})
 	return nil
 }

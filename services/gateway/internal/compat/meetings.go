@@ -103,10 +103,10 @@ func (a *API) createMeeting(x *exchange) error {
 	}
 	async := x.prefersAsync()
 	created, err := a.backend.CreateMeeting(x.r.Context(), caller, async, req)
+	x.replayed(created.Replayed) // a refusal may be a repeat as well
 	if err != nil {
 		return err
 	}
-	x.replayed(created.Replayed)
 	m := created.Meeting
 	header := x.w.Header()
 	header.Set("ETag", m.GetEtag())
@@ -138,7 +138,7 @@ func (x *exchange) pending(m *meetv1.Meeting, operation string) {
 // refusedByGoogle says what a person can do about a link that will not come.
 func (x *exchange) refusedByGoogle(m *meetv1.Meeting) refusedBody {
 	id := m.GetId()
-	body := refusedBody{Error: m.GetError().GetMessage(), Code: m.GetError().GetCode(), MeetingID: &id}
+	body := refusedBody{Error: x.refusalText(m.GetError().GetCode(), m.GetError().GetMessage()), Code: m.GetError().GetCode(), MeetingID: &id}
 	if body.Error == "" {
 		body.Error = x.say(refusedForGood)
 	}
@@ -184,6 +184,7 @@ func (a *API) getMeeting(x *exchange) error {
 	}
 	x.w.Header().Set("ETag", m.GetEtag())
 	if x.notModified(m.GetEtag()) {
+		x.w.Header().Set("Cache-Control", private) // a 304 repeats it (RFC 9110 §15.4.5)
 		x.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -389,11 +390,11 @@ func (a *API) updateMeeting(x *exchange) error {
 		}
 	}
 	req.Etag = x.ifMatch()
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.UpdateMeeting, caller, req)
+	outcome, err := command(x, subject.UpdateMeeting, caller, req)
 	if err != nil {
 		return guestsRenamed(err)
 	}
-	x.changed(outcome.Response.GetMeeting(), outcome.Replayed)
+	x.changed(outcome.Response.GetMeeting())
 	return nil
 }
 
@@ -414,8 +415,7 @@ func guestsRenamed(err error) error {
 }
 
 // changed answers with a meeting as it is after a change.
-func (x *exchange) changed(m *meetv1.Meeting, replayed bool) {
-	x.replayed(replayed)
+func (x *exchange) changed(m *meetv1.Meeting) {
 	x.w.Header().Set("ETag", m.GetEtag())
 	x.write(http.StatusOK, meetingOfProto(m))
 }
@@ -459,13 +459,12 @@ func (a *API) deleteMeeting(x *exchange) error {
 		return err
 	}
 	req.Etag = x.ifMatch()
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.CancelMeeting, caller, req)
+	outcome, err := command(x, subject.CancelMeeting, caller, req)
 	if err != nil {
 		return err
 	}
 	m := outcome.Response.GetMeeting()
 	status, _ := statusName(m.GetStatus())
-	x.replayed(outcome.Replayed)
 	x.w.Header().Set("ETag", m.GetEtag())
 	x.write(http.StatusOK, CancelledMeeting{Message: x.say(saidCancelled), MeetingID: m.GetId(), Status: status})
 	return nil
@@ -483,18 +482,17 @@ func (a *API) provisionMeeting(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.ProvisionMeeting, caller, &meetv1.ProvisionMeetingRequest{Id: id})
+	outcome, err := command(x, subject.ProvisionMeeting, caller, &meetv1.ProvisionMeetingRequest{Id: id})
 	if err != nil {
 		return err
 	}
 	m := outcome.Response.GetMeeting()
 	if m.GetProvisioning() == meetv1.Provisioning_PROVISIONING_PENDING {
-		x.replayed(outcome.Replayed)
 		x.w.Header().Set("ETag", m.GetEtag())
 		x.pending(m, outcome.Response.GetOperation())
 		return nil
 	}
-	x.changed(m, outcome.Replayed) // there is nothing to try again
+	x.changed(m) // there is nothing to try again
 	return nil
 }
 
@@ -564,7 +562,7 @@ func (a *API) getOperation(x *exchange) error {
 	status, _ := statusName(op.GetStatus())
 	body := Operation{ID: op.GetId(), Done: op.GetDone(), MeetingID: op.GetMeetingId(), Status: status}
 	if op.GetError() != nil {
-		body.Error = &OperationError{Code: op.GetError().GetCode(), Message: op.GetError().GetMessage()}
+		body.Error = &OperationError{Code: op.GetError().GetCode(), Message: x.refusalText(op.GetError().GetCode(), op.GetError().GetMessage())}
 	}
 	if !op.GetDone() {
 		x.w.Header().Set("Retry-After", retryInFlight)

@@ -101,6 +101,70 @@ func TestACreateThatGoogleRefusesInventsNoLink(t *testing.T) {
 		has("Location", "/api/v1/meetings/12/")
 }
 
+func TestWhyGoogleRefusedIsSaidInTheCallersLanguage(t *testing.T) {
+	s := newREST(t)
+	refused := done()
+	refused.Provisioning, refused.MeetLink, refused.GoogleEventId = meetv1.Provisioning_PROVISIONING_FAILED, "", ""
+	backendtest.Command(s.meetings, subject.CreateMeeting, func(bus.Envelope, *meetv1.CreateMeetingRequest) backendtest.Answer[*meetv1.CreateMeetingResponse] {
+		return backendtest.Answer[*meetv1.CreateMeetingResponse]{Response: &meetv1.CreateMeetingResponse{Meeting: pendingMeeting(), Operation: operation}, Done: proto.CloneOf(refused)}
+	})
+	backendtest.Query(s.meetings, subject.GetOperation, func(*meetv1.GetOperationRequest) (*meetv1.Operation, error) {
+		return &meetv1.Operation{Id: operation, Done: true, MeetingId: 12, Status: refused.GetStatus(), Error: refused.GetError()}, nil
+	})
+	for _, c := range []struct{ code, text, es string }{
+		{"GOOGLE_CALENDAR_NOT_FOUND", "the account sees no such calendar", "La cuenta no ve tal calendario o evento; revise GOOGLE_CALENDAR_ID y que el calendario esté compartido con la cuenta"},
+		{"GOOGLE_INVALID_REQUEST", "Google does not accept the request: no title", "Google no acepta la solicitud; revise horas, direcciones y título (Google does not accept the request: no title)"},
+		{"GOOGLE_INVALID_REQUEST", "", "Google no acepta la solicitud; revise horas, direcciones y título"},
+		{"SOMETHING_NEW", "do that", "do that"},
+		{"SOMETHING_NEW", "", "Google rechazó la solicitud."},
+	} {
+		refused.Error = &meetv1.SyncError{Code: c.code, Message: c.text}
+		en := c.text
+		if en == "" {
+			en = "Google refused the request."
+		}
+		s.do("POST", meetings, minimalBody).is(502, `{"error":"`+c.es+`","code":"`+c.code+`","meeting_id":12}`).has("Content-Language", "es", "Vary", "Accept-Language")
+		s.do("POST", meetings, minimalBody, "Accept-Language", "en").is(502, `{"error":"`+en+`","code":"`+c.code+`","meeting_id":12}`)
+		if c.text != "" {
+			const rest = `","message":"`
+			s.do("GET", "/api/v1/operations/"+operation+"/", "").is(200, `{"id":"`+operation+`","done":true,"meeting_id":12,"status":"CREATED","error":{"code":"`+c.code+rest+c.es+`"}}`)
+			s.do("GET", "/api/v1/operations/"+operation+"/", "", "Accept-Language", "en").is(200, `{"id":"`+operation+`","done":true,"meeting_id":12,"status":"CREATED","error":{"code":"`+c.code+rest+en+`"}}`)
+		}
+	}
+}
+
+func TestARepeatOfWhatWasRefusedSaysThatItIsARepeat(t *testing.T) {
+	s := newREST(t)
+	cancelled := fault.New(fault.Conflict, "MEETING_CANCELLED", "cancelled").WithFields(fault.Field{Path: "status", Reason: "MEETING_CANCELLED", Text: "cancelled"})
+	backendtest.Command(s.meetings, subject.CreateMeeting, func(bus.Envelope, *meetv1.CreateMeetingRequest) backendtest.Answer[*meetv1.CreateMeetingResponse] {
+		return backendtest.Answer[*meetv1.CreateMeetingResponse]{Err: fault.InvalidField("external_reference", "MAX_LENGTH", "too long")}
+	})
+	backendtest.Command(s.meetings, subject.UpdateMeeting, func(bus.Envelope, *meetv1.UpdateMeetingRequest) backendtest.Answer[*meetv1.UpdateMeetingResponse] {
+		return backendtest.Answer[*meetv1.UpdateMeetingResponse]{Err: cancelled}
+	})
+	backendtest.Command(s.meetings, subject.CancelMeeting, func(bus.Envelope, *meetv1.CancelMeetingRequest) backendtest.Answer[*meetv1.CancelMeetingResponse] {
+		return backendtest.Answer[*meetv1.CancelMeetingResponse]{Err: fault.New(fault.VersionMismatch, "VERSION_MISMATCH", "other").WithMeta("etag", `"7"`)}
+	})
+	backendtest.Command(s.meetings, subject.UpdateUser, func(bus.Envelope, *meetv1.UpdateUserRequest) backendtest.Answer[*meetv1.UserResponse] {
+		return backendtest.Answer[*meetv1.UserResponse]{Err: fault.New(fault.NotFound, "USER_NOT_FOUND", "no such user")}
+	})
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", meetings, minimalBody, 400},
+		{"PATCH", oneMeeting, `{"status":"CREATED"}`, 400},
+		{"DELETE", oneMeeting, "", 412},
+		{"DELETE", management + "9/", "", 404},
+	} {
+		first := s.do(c.method, c.path, c.body, "Idempotency-Key", "k").has("Idempotency-Replayed", "")
+		if first.status != c.status {
+			t.Errorf("%s %s: %d %s", c.method, c.path, first.status, first.body)
+		}
+		s.do(c.method, c.path, c.body, "Idempotency-Key", "k").is(c.status, first.body).has("Idempotency-Replayed", "true")
+	}
+}
+
 func TestARepeatUnderTheSameKeyIsAnsweredOnceAgain(t *testing.T) {
 	s := newREST(t)
 	asked := scriptCreate(s, done())
@@ -126,7 +190,7 @@ func TestADetailShowsThePeopleAndTheRecording(t *testing.T) {
 	a := s.do("GET", oneMeeting, "").has("ETag", `"2"`)
 	golden.Equal(t, "testdata/detail.golden.json", []byte(a.body+"\n"))
 	s.do("GET", meetings+strings.ToUpper(uid)+"/", "").is(200, a.body)
-	s.do("GET", oneMeeting, "", "If-None-Match", `"1", W/"2"`).is(304, "").has("ETag", `"2"`)
+	s.do("GET", oneMeeting, "", "If-None-Match", `"1", W/"2"`).is(304, "").has("ETag", `"2"`, "Cache-Control", "private, no-cache")
 	s.do("GET", oneMeeting, "", "If-None-Match", `"1"`).is(200, a.body)
 	s.do("HEAD", oneMeeting, "").is(200, "").has("ETag", `"2"`, "Content-Length", a.header.Get("Content-Length"))
 	if first, second := <-asked, <-asked; first != "12" || second != uid {

@@ -42,7 +42,7 @@ func (a *API) addParticipant(x *exchange) error {
 	if faults := read(o, newGuestFields(), guest); len(faults) > 0 {
 		return fault.InvalidFields(faults...)
 	}
-	m, replayed, err := a.changeGuests(x, &meetv1.UpdateMeetingRequest{Id: id, AddInvitedEmails: []string{guest.address}})
+	m, err := a.changeGuests(x, &meetv1.UpdateMeetingRequest{Id: id, AddInvitedEmails: []string{guest.address}})
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,6 @@ func (a *API) addParticipant(x *exchange) error {
 	}
 	for _, p := range now.GetParticipants() {
 		if strings.EqualFold(p.GetEmail(), guest.address) {
-			x.replayed(replayed)
 			x.w.Header().Set("ETag", m.GetEtag())
 			x.w.Header().Set("Location", base+"participants/"+strconv.FormatInt(p.GetId(), 10)+"/")
 			x.write(http.StatusCreated, participantOfProto(p))
@@ -71,30 +70,30 @@ func (a *API) removeParticipant(x *exchange) error {
 	if err != nil || participant <= 0 {
 		return refuse(http.StatusNotFound, notFound)
 	}
-	m, replayed, err := a.changeGuests(x, &meetv1.UpdateMeetingRequest{Id: id, RemoveParticipantIds: []int64{participant}})
+	m, err := a.changeGuests(x, &meetv1.UpdateMeetingRequest{Id: id, RemoveParticipantIds: []int64{participant}})
 	if err != nil {
 		return err
 	}
-	x.changed(m, replayed)
+	x.changed(m)
 	return nil
 }
 
 // changeGuests sends a change that is of guests alone. A repeat under the same key may come with another If-Match.
-func (a *API) changeGuests(x *exchange, req *meetv1.UpdateMeetingRequest) (m *meetv1.Meeting, replayed bool, err error) {
+func (a *API) changeGuests(x *exchange, req *meetv1.UpdateMeetingRequest) (*meetv1.Meeting, error) {
 	req.Meeting = &meetv1.MeetingPatch{}
 	caller, err := x.caller()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if caller.BodyHash, err = backend.HashBody(req); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	req.Etag = x.ifMatch()
-	outcome, err := backend.Do(x.r.Context(), a.backend, subject.UpdateMeeting, caller, req)
+	outcome, err := command(x, subject.UpdateMeeting, caller, req)
 	if err != nil {
-		return nil, false, emailNamed(err)
+		return nil, emailNamed(err)
 	}
-	return outcome.Response.GetMeeting(), outcome.Replayed, nil
+	return outcome.Response.GetMeeting(), nil
 }
 
 // emailNamed gives a fault of the additions the name that the body has for the one address.

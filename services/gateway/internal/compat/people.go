@@ -112,17 +112,18 @@ func (a *API) user(x *exchange, id int64, inactive bool) (*meetv1.User, error) {
 	return backend.Ask(x.r.Context(), a.backend, subject.GetUser, &meetv1.GetUserRequest{Id: id, IncludeInactive: inactive})
 }
 
+// mePath says who nobody is in words of its own, whichever way the credentials are missing.
+const mePath = base + "users/me/"
+
 // me is the user behind the credentials; nobody in open mode, as ever.
 func (a *API) me(x *exchange) error {
 	id := x.principal().UserID
 	if id == 0 {
-		x.write(http.StatusUnauthorized, Message{Message: x.say(nobodyLoggedIn)})
-		return nil
+		return fault.New(fault.Unauthenticated, string(nobodyLoggedIn), "nobody is logged in")
 	}
 	u, err := a.user(x, id, false)
 	if fault.KindOf(err) == fault.NotFound { // deactivated since
-		x.write(http.StatusUnauthorized, Message{Message: x.say(nobodyLoggedIn)})
-		return nil
+		return fault.New(fault.Unauthenticated, string(nobodyLoggedIn), "nobody is logged in")
 	}
 	if err != nil {
 		return err

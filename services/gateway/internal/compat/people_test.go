@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backendtest"
 )
 
@@ -68,10 +70,24 @@ func TestUsersAreListedCountedAndRead(t *testing.T) {
 func TestNobodyIsLoggedInInOpenMode(t *testing.T) {
 	s := newREST(t)
 	scriptUser(s, true)
-	s.do("GET", users+"me/", "").is(401, `{"message":"No hay un usuario autenticado."}`)
+	s.do("GET", users+"me/", "").is(401, `{"message":"No hay un usuario autenticado."}`).has("WWW-Authenticate", `Bearer realm="meet-middleware"`)
 	s.do("GET", users+"me/", "", "Accept-Language", "en").is(401, `{"message":"Nobody is logged in."}`)
 	s.do("POST", management+"change-password/", `{}`).is(401, `{"detail":"Las credenciales de autenticación no se proveyeron."}`).has("WWW-Authenticate", `Bearer realm="meet-middleware"`)
 	s.as(somebody).do("GET", users+"me/", "").is(200, doctor)
+}
+
+func TestNobodyIsLoggedInWithoutCredentialsEither(t *testing.T) {
+	s := newREST(t)
+	for path, body := range map[string]string{
+		users + "me/": `{"message":"No hay un usuario autenticado."}`,
+		users:         `{"detail":"Las credenciales de autenticación no se proveyeron."}`,
+	} {
+		w := httptest.NewRecorder()
+		s.api.Refuse(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil), fault.New(fault.Unauthenticated, auth.ReasonUnauthenticated, "no credentials"))
+		if w.Code != 401 || w.Body.String() != body || w.Header().Get("WWW-Authenticate") == "" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
 }
 
 func TestADeactivatedUserIsNobody(t *testing.T) {

@@ -27,7 +27,6 @@ type endpoints struct {
 	Recordings     string `json:"recordings"`
 	Participants   string `json:"participants"`
 	UserManagement string `json:"user-management"`
-	Operations     string `json:"operations"`
 	Schema         string `json:"schema"`
 }
 
@@ -43,7 +42,7 @@ func (a *API) root(x *exchange) error {
 		Endpoints: endpoints{
 			Health: base + "health/", Info: base + "info/", Docs: base + "docs/", Meetings: base + "meetings/", Users: base + "users/",
 			Recordings: base + "recordings/", Participants: base + "participants/", UserManagement: base + "user-management/",
-			Operations: base + "operations/", Schema: base + "schema/",
+			Schema: base + "schema/",
 		},
 		Documentation: documentation{Swagger: base + "docs/", Redoc: base + "redoc/", Schema: base + "schema/"},
 	})

@@ -11,6 +11,8 @@ import (
 // well: a space for the T, one digit where two are usual, no seconds, an offset without colon or minutes, a date alone.
 var times = regexp.MustCompile(`^(\d{4})-(\d{1,2})-(\d{1,2})(?:[Tt ](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d{1,12}))?)?)? ?([Zz]|[+-]\d{2}(?::?\d{2})?)?$`)
 
+const secondsOfDay = 24 * 60 * 60
+
 // parseTime reads a time. One with no zone is UTC; digits beyond microseconds are dropped.
 func parseTime(s string) (time.Time, reason) {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil { // nearly all
@@ -54,10 +56,14 @@ func offset(s string) (*time.Location, bool) {
 	return time.FixedZone("", seconds), true
 }
 
-// inRange brings t to what is stored: UTC, microseconds, the years that a calendar has.
+// inRange brings t to what is stored: UTC, microseconds, the years that a calendar has. The very first instant of them is
+// out of range too: it stands for no time at all.
 func inRange(t time.Time) (time.Time, reason) {
+	if _, seconds := t.Zone(); seconds <= -secondsOfDay || seconds >= secondsOfDay {
+		return time.Time{}, notATime // RFC 3339 ends offsets at 23:59; the library lets 24:00 through
+	}
 	t = t.UTC().Truncate(time.Microsecond)
-	if t.Year() < 1 || t.Year() > 9999 {
+	if t.Year() < 1 || t.Year() > 9999 || t.IsZero() {
 		return time.Time{}, timeOutOfRange
 	}
 	return t, ""

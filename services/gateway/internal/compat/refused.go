@@ -1,0 +1,41 @@
+package compat
+
+import "strings"
+
+// refusals are the Spanish sentences for the codes that Google's refusals carry, each with what to do. {message} stands for
+// the text that came with the code, where it says more than the code alone. English is that text itself.
+var refusals = map[string]string{
+	"GOOGLE_INVALID_REQUEST":       "Google no acepta la solicitud; revise horas, direcciones y título ({message})",
+	"GOOGLE_PERMISSION_DENIED":     "Google no permite a la cuenta hacer esto; comparta con ella el calendario con permiso para hacer cambios, indique otro en GOOGLE_CALENDAR_ID o use una cuenta con licencia de Meet ({message})",
+	"GOOGLE_CALENDAR_NOT_FOUND":    "La cuenta no ve tal calendario o evento; revise GOOGLE_CALENDAR_ID y que el calendario esté compartido con la cuenta",
+	"GOOGLE_API_DISABLED":          "La API no está habilitada en el proyecto de Google Cloud de la cuenta de servicio; habilítela ({message})",
+	"GOOGLE_SCOPE_MISSING":         "Al token le falta un permiso (scope); agregue todos los de la documentación al ID de cliente de la cuenta de servicio en la consola de administración (Seguridad, Controles de API, Delegación de todo el dominio)",
+	"GOOGLE_DELEGATION_MISSING":    "La cuenta de servicio no puede actuar por las cuentas del dominio; en la consola de administración (Seguridad, Controles de API, Delegación de todo el dominio) registre su ID de cliente numérico con todos los permisos (scopes) de la documentación; tarda minutos, a lo sumo un día",
+	"GOOGLE_ACCOUNT_UNKNOWN":       "La cuenta por la que se actúa no existe, está suspendida, es un alias o es de otro dominio; revise la dirección del organizador, GOOGLE_WORKSPACE_DOMAINS y GOOGLE_WORKSPACE_ADMIN_EMAIL",
+	"GOOGLE_KEY_REFUSED":           "La clave de la cuenta de servicio fue eliminada o es de otra cuenta, o la cuenta está inhabilitada; cree una nueva e indíquela en GOOGLE_SERVICE_ACCOUNT_FILE",
+	"GOOGLE_CLOCK_WRONG":           "El reloj de esta máquina está equivocado por más de unos minutos; ajústelo por NTP",
+	"GOOGLE_ACCESS_BLOCKED":        "El administrador bloquea la aplicación o el servicio para esta cuenta; permítalo en la consola de administración (Seguridad, Controles de API)",
+	"GOOGLE_UNAUTHENTICATED":       "Google no acepta ningún token de la cuenta de servicio; compruebe que su clave y su proyecto aún existan",
+	"GOOGLE_IMPERSONATION_MISSING": "La cuenta no puede crear reuniones de Meet ni invitar; actúe por una con licencia de Meet (GOOGLE_WORKSPACE_ADMIN_EMAIL, GOOGLE_WORKSPACE_DOMAINS)",
+	"GOOGLE_ORGANIZER_OUTSIDE":     "El organizador no es de ninguno de los dominios configurados; agregue su dominio a GOOGLE_WORKSPACE_DOMAINS o indique GOOGLE_WORKSPACE_ADMIN_EMAIL",
+	"GOOGLE_EVENT_GONE":            "El evento fue eliminado en Google Calendar; cancele la reunión y cree una nueva",
+	"GOOGLE_EVENT_ID_TAKEN":        "Otro evento del calendario ya tiene el identificador de esta reunión; cree una nueva",
+	"GOOGLE_CONFERENCE_FAILED":     "Google creó el evento, pero ninguna reunión de Meet; revise que la cuenta tenga Meet y vuelva a intentarlo",
+	"GOOGLE_RECORDING_NOT_SET":     "La reunión tiene su enlace, pero Google no la grabará; revise la edición y el permiso de grabar ({message})",
+	"GOOGLE_SETTINGS_REFUSED":      "La reunión tiene su enlace, pero Google rechazó sus ajustes de grabación o acceso; revise los ajustes de Meet de la unidad del organizador ({message})",
+}
+
+// refusalText says in the caller's language why Google refused. A code that has no Spanish here is told as it came.
+func (x *exchange) refusalText(code, message string) string {
+	if x.language() == English {
+		return message
+	}
+	said, known := refusals[code]
+	switch {
+	case !known:
+		return message
+	case message == "":
+		return strings.TrimSuffix(said, " ({message})")
+	}
+	return strings.ReplaceAll(said, "{message}", message)
+}
