@@ -32,6 +32,30 @@ func (w *wanderer) say(format string, args ...any) {
 	w.log = append(w.log, time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
 }
 
+// alive is how many meetings are changed at a time: the youngest.
+const alive = 6
+
+// one picks a meeting.
+func (w *wanderer) one() int64 {
+	young := w.meetings[max(0, len(w.meetings)-alive):]
+	return young[w.random.IntN(len(young))]
+}
+
+// another makes a meeting, which may be changed before Google has it.
+func (w *wanderer) another() {
+	at := w.later()
+	r := w.send(http.MethodPost, "meetings/", fmt.Sprintf(`{"organizer_email":%q,"invited_emails":[%q],"summary":"ours","scheduled_start":%q,"scheduled_end":%q}`,
+		keeper, w.guest(), at.Format(time.RFC3339), at.Add(time.Hour).Format(time.RFC3339)), "Prefer", "respond-async")
+	var m struct {
+		ID int64 `json:"id"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &m); err != nil || m.ID == 0 {
+		w.t.Fatalf("%d %s %v", r.status, r.body, err)
+	}
+	w.say("ours %d: create: %d", m.ID, r.status)
+	w.meetings = append(w.meetings, m.ID)
+}
+
 func (w *wanderer) guest() string { return string(rune('a'+w.random.IntN(6))) + "@mail.example" }
 
 // later is a time that is not lost in Calendar's whole seconds.
@@ -41,29 +65,30 @@ func (w *wanderer) later() time.Time {
 
 // ours changes a meeting through the API.
 func (w *wanderer) ours() {
-	id := w.meetings[w.random.IntN(len(w.meetings))]
+	id := w.one()
 	path := fmt.Sprintf("meetings/%d/", id)
 	var r reply
-	switch n := w.random.IntN(20); {
-	case n < 8:
+	switch n := w.random.IntN(40); {
+	case n < 16:
 		at := w.later()
 		body := fmt.Sprintf(`{"scheduled_start":%q,"scheduled_end":%q}`, at.Format(time.RFC3339), at.Add(time.Hour).Format(time.RFC3339))
 		r = w.send(http.MethodPatch, path, body)
 		w.say("ours %d: %s: %d", id, body, r.status)
-	case n < 12:
+	case n < 24:
 		body := fmt.Sprintf(`{"summary":"ours %d"}`, w.random.IntN(1000))
 		r = w.send(http.MethodPatch, path, body)
 		w.say("ours %d: %s: %d", id, body, r.status)
-	case n < 18:
+	case n < 36:
 		body := fmt.Sprintf(`{"invited_emails":{"add":[%q],"remove":[%q]}}`, w.guest(), w.guest())
 		r = w.send(http.MethodPatch, path, body)
 		w.say("ours %d: %s: %d", id, body, r.status)
-	case n < 19:
+	case n < 39:
 		r = w.send(http.MethodPost, path+"provision/", "")
 		w.say("ours %d: provision: %d", id, r.status)
 	default:
 		r = w.send(http.MethodDelete, path, "")
 		w.say("ours %d: cancel: %d", id, r.status)
+		w.another()
 	}
 	if r.status >= http.StatusInternalServerError {
 		w.t.Errorf("%d %s", r.status, r.body)
@@ -72,23 +97,24 @@ func (w *wanderer) ours() {
 
 // theirs changes an event as a person in Calendar does.
 func (w *wanderer) theirs() {
-	m := w.read(w.meetings[w.random.IntN(len(w.meetings))])
+	m := w.read(w.one())
 	if m.EventID == "" {
 		return
 	}
 	edit := map[string]any{"calendarId": keeper, "eventId": m.EventID}
-	switch n := w.random.IntN(20); {
-	case n < 7:
+	switch n := w.random.IntN(40); {
+	case n < 14:
 		at := w.later()
 		edit["patch"] = map[string]any{"start": map[string]any{"dateTime": at.Format(time.RFC3339)}, "end": map[string]any{"dateTime": at.Add(time.Hour).Format(time.RFC3339)}}
-	case n < 11:
+	case n < 22:
 		edit["patch"] = map[string]any{"summary": fmt.Sprintf("theirs %d", w.random.IntN(1000)), "description": fmt.Sprint(w.random.IntN(1000))}
-	case n < 15:
+	case n < 30:
 		edit["patch"] = map[string]any{"attendees": []any{map[string]any{"email": w.guest()}, map[string]any{"email": "z" + w.guest()}}}
-	case n < 19:
+	case n < 39:
 		edit["responses"] = map[string]any{w.guest(): "accepted"}
 	default:
 		edit["delete"] = true
+		w.another()
 	}
 	text, err := json.Marshal(edit)
 	if err != nil {
@@ -188,16 +214,17 @@ func TestWhateverHappensOnBothSidesTheyAgreeInTheEnd(t *testing.T) {
 			p, stop := start(t, dir, environ...)
 			defer func() { stop() }()
 			w := &wanderer{product: p, random: rand.New(rand.NewPCG(seed, 0))}
-			for range 6 {
-				w.meetings = append(w.meetings, w.create("").ID)
+			for range alive {
+				w.another()
 			}
 			const restarts = 2
 			begun := time.Now()
 			for done := 0; time.Since(begun) < *convergeFor; {
-				switch n := w.random.IntN(10); {
-				case n < 5:
-					w.ours()
+				w.pause()
+				switch n := w.random.IntN(20); {
 				case n < 9:
+					w.ours()
+				case n < 18:
 					w.theirs()
 				default:
 					w.fault()
@@ -215,6 +242,13 @@ func TestWhateverHappensOnBothSidesTheyAgreeInTheEnd(t *testing.T) {
 	}
 }
 
+// pause is the time that people take: now none, now long enough for a calendar to be read.
+func (w *wanderer) pause() {
+	if w.random.IntN(3) == 0 {
+		<-time.After(time.Duration(w.random.IntN(300)) * time.Millisecond)
+	}
+}
+
 // settle waits until all agree, and sees that they still do once the calendar was read again.
 func (w *wanderer) settle(alert bool) {
 	w.t.Helper()
@@ -222,6 +256,7 @@ func (w *wanderer) settle(alert bool) {
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	begun := time.Now()
 	agreedAt := 0 // calls of events.list by then; 0: they do not agree
 	for {
 		var found []string
@@ -237,6 +272,7 @@ func (w *wanderer) settle(alert bool) {
 		case agreedAt == 0:
 			agreedAt = lists + 1
 		case lists >= agreedAt+2:
+			w.t.Logf("agreed after %d steps and %s; their history: %v", len(w.log), time.Since(begun).Round(time.Millisecond), w.counts())
 			return
 		}
 		select {
@@ -248,4 +284,16 @@ func (w *wanderer) settle(alert bool) {
 			w.t.Fatalf("the calendar is not read any more: %d readings", lists)
 		}
 	}
+}
+
+// counts are how often each kind of event came.
+func (w *wanderer) counts() map[string]int {
+	w.t.Helper()
+	counts := make(map[string]int)
+	for _, id := range w.meetings {
+		for _, kind := range w.history(id) {
+			counts[kind]++
+		}
+	}
+	return counts
 }

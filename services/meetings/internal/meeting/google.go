@@ -175,6 +175,7 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 	case o.Complete && m.WantedVersion <= o.Version && m.overtaken():
 		// Somebody changed the event after us and before we had told: what is wanted wins. The next step looks at the event.
 		m.Google.Noticed, m.Google.EventDigest, m.Google.EventEtag = time.Time{}, "", ""
+		m.Job.State = JobDone
 		m.changed(now, true)
 	case o.Complete && m.WantedVersion <= o.Version && !m.strayEvent():
 		m.Job.State, m.Job.EndedAt = JobDone, now
