@@ -20,7 +20,7 @@ func (c *CreateMeeting) Needs(n *Needs) {
 	if c.refusal = c.Spec.Check(); c.refusal != nil {
 		return
 	}
-	n.NewMeetings++
+	n.NewMeetings = append(n.NewMeetings, n.Command)
 	n.Organizers = append(n.Organizers, c.Spec.OrganizerEmail)
 }
 

@@ -174,6 +174,10 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 		if !c.Outcome {
 			needs.Commands = append(needs.Commands, c.ID)
 		}
+		if c.late() { // and will be when it is decided
+			continue
+		}
+		needs.Command = c.ID
 		c.Do.Needs(needs)
 	}
 	var seen map[string]Place
@@ -236,11 +240,13 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 	return done, nil
 }
 
+func (c *Command) late() bool { return !c.Deadline.IsZero() && time.Now().After(c.Deadline) }
+
 // decide runs the use case, unless it comes too late. A deadline is a network time-out of the caller's, by the machine's clock.
 // That it came too late is not remembered: nothing was done, every copy of the same request is as late, and one with a later
 // deadline is the caller who asks again under the same key, as a 503 tells him to.
 func decide(u *Unit, c *Command) (Result, error) {
-	if !c.Deadline.IsZero() && time.Now().After(c.Deadline) {
+	if c.late() {
 		return Result{}, fault.New(fault.Expired, ReasonExpired, "the request came too late and was not carried out")
 	}
 	return c.Do.Apply(u, c)

@@ -23,8 +23,10 @@ type Needs struct {
 	// Calendars are locked and loaded with their jobs, and so are those of Channels.
 	Calendars []calendar.ID
 	Channels  []string
-	// NewMeetings counts the numbers to take.
-	NewMeetings int
+	// Command is the one whose needs are being told.
+	Command uuid.UUID
+	// NewMeetings are the commands that make a meeting: each takes a number unless it was carried out before.
+	NewMeetings []uuid.UUID
 	// Organizers are addresses that are found or get a number for a new user.
 	Organizers []string
 	// UserIDs, UserEmails and Usernames are of commands about users: locked where they exist.

@@ -151,6 +151,11 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 			reads = append(reads, r)
 		}
 	}
+	// Before the commands are looked up: one that becomes known in between has a number too many, never one too few.
+	add(len(n.NewMeetings) > 0, func(q *db.Queries) (err error) {
+		u.MeetingIDs, err = q.NextMeetingIDs(ctx, n.NewMeetings)
+		return err
+	})
 	add(len(n.Commands) > 0, func(q *db.Queries) error {
 		rows, err := q.KnownCommands(ctx, n.Commands)
 		for _, r := range rows {
@@ -176,10 +181,6 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 	})
 	add(len(keys) > 0, func(q *db.Queries) (err error) {
 		u.UserIDs, err = q.NextUserIDs(ctx, keys)
-		return err
-	})
-	add(n.NewMeetings > 0, func(q *db.Queries) (err error) {
-		u.MeetingIDs, err = q.NextMeetingIDs(ctx, int64(n.NewMeetings))
 		return err
 	})
 	ids, uids := refs(n.Meetings)

@@ -129,6 +129,21 @@ func TestARepeatIsAnsweredWithoutActing(t *testing.T) {
 	}
 }
 
+func TestRepeatsAndLateCommandsUseUpNoNumber(t *testing.T) {
+	i := newInstance(t)
+	c := create("doctor@clinic.example")
+	i.accept(t, c)
+	repeat, late := *c, create("doctor@clinic.example")
+	late.Deadline = time.Now().Add(-time.Second)
+	for range 3 {
+		i.process(t, &repeat, late)
+	}
+	i.accept(t, create("doctor@clinic.example"))
+	if got := ask[int64](t, i, `SELECT max(id) FROM meetings`); got != 2 {
+		t.Errorf("the second meeting has number %d", got)
+	}
+}
+
 func TestADoubleInOneBatchActsOnce(t *testing.T) {
 	i := newInstance(t)
 	c := create("doctor@clinic.example")

@@ -32,6 +32,7 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	ctx, id := context.Background(), uuid.MustParse(uid)
 	ids, uids := []int64{7, 11}, []uuid.UUID{id}
 	capture("known commands", func(q *db.Queries) { _, _ = q.KnownCommands(ctx, uids) })
+	capture("new meeting ids", func(q *db.Queries) { _, _ = q.NextMeetingIDs(ctx, uids) })
 	capture("organizers", func(q *db.Queries) {
 		_, _ = q.OrganizersByEmail(ctx, []string{"fill7@clinic.example", "new@clinic.example"})
 	})

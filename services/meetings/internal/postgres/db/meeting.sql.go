@@ -628,11 +628,14 @@ func (q *Queries) MeetingIDByUID(ctx context.Context, uid uuid.UUID) (int64, err
 }
 
 const nextMeetingIDs = `-- name: NextMeetingIDs :many
-SELECT nextval(pg_get_serial_sequence('meetings', 'id'))::bigint AS id FROM generate_series(1, $1::bigint)
+SELECT nextval(pg_get_serial_sequence('meetings', 'id'))::bigint AS id
+FROM unnest($1::uuid[]) AS c (id)
+WHERE c.id <> ALL (ARRAY(SELECT k.id FROM commands k WHERE k.id = ANY ($1::uuid[])))
 `
 
-func (q *Queries) NextMeetingIDs(ctx context.Context, n int64) ([]int64, error) {
-	rows, err := q.db.Query(ctx, nextMeetingIDs, n)
+// One number for each command that has not been carried out: a repeat makes no gap. An array for the reason of LockGoogleJobs.
+func (q *Queries) NextMeetingIDs(ctx context.Context, commandIds []uuid.UUID) ([]int64, error) {
+	rows, err := q.db.Query(ctx, nextMeetingIDs, commandIds)
 	if err != nil {
 		return nil, err
 	}

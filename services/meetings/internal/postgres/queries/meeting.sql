@@ -1,5 +1,8 @@
 -- name: NextMeetingIDs :many
-SELECT nextval(pg_get_serial_sequence('meetings', 'id'))::bigint AS id FROM generate_series(1, @n::bigint);
+-- One number for each command that has not been carried out: a repeat makes no gap. An array for the reason of LockGoogleJobs.
+SELECT nextval(pg_get_serial_sequence('meetings', 'id'))::bigint AS id
+FROM unnest(@command_ids::uuid[]) AS c (id)
+WHERE c.id <> ALL (ARRAY(SELECT k.id FROM commands k WHERE k.id = ANY (@command_ids::uuid[])));
 
 -- name: LockMeetings :many
 -- Row locks, sorted: changes to one meeting wait for each other, and two batches never wait in a ring.
