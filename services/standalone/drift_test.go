@@ -197,8 +197,10 @@ type googleState struct {
 	Calls         map[string]int `json:"calls"`
 	Events        []googleEvent  `json:"events"`
 	Notifications []struct {
-		Event  string   `json:"event"`
-		Guests []string `json:"guests"`
+		EventID       string `json:"eventId"`
+		Invitations   int    `json:"invitations"`
+		Updates       int    `json:"updates"`
+		Cancellations int    `json:"cancellations"`
 	} `json:"notifications"`
 }
 
@@ -395,5 +397,71 @@ func TestGoogleTellsOfAChangeAtOnce(t *testing.T) {
 		if r := p.send(http.MethodPost, "google/calendar/", "", headers...); r.status != http.StatusNotFound {
 			t.Errorf("%v: %d %s", headers, r.status, r.body)
 		}
+	}
+}
+
+// told is how often Google told the guests of an event that it was made, changed or called off.
+func (s googleState) told(event string) [3]int {
+	for _, n := range s.Notifications {
+		if n.EventID == event {
+			return [3]int{n.Invitations, n.Updates, n.Cancellations}
+		}
+	}
+	return [3]int{}
+}
+
+func TestGuestsAreToldOnceOfEachChangeWhateverGoogleDoes(t *testing.T) {
+	p := run(t, "MEET_DRIFT_EVERY=1s", "GOOGLE_WORKSPACE_DOMAINS=clinic.example")
+	faults := map[string]map[string]any{
+		"nothing":               nil,
+		"503":                   {"status": 503},
+		"429":                   {"status": 429, "retry_after": 1},
+		"500 after the work":    {"status": 500, "when": "after"},
+		"reset before the work": {"status": 0},
+		"reset after the work":  {"status": 0, "when": "after"},
+		"slow":                  {"latency": "300ms"},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			strike := func(match string) {
+				if fault == nil {
+					return
+				}
+				f := map[string]any{"match": match + " /calendar/v3/", "times": 1}
+				for field, value := range fault {
+					f[field] = value
+				}
+				p.google(http.MethodPost, "faults", []any{f}, nil)
+			}
+			strike("POST")
+			m := p.create("")
+			path := fmt.Sprintf("meetings/%d/", m.ID)
+			strike("PATCH")
+			moved := m.Start.Add(time.Hour)
+			if r := p.send(http.MethodPatch, path, fmt.Sprintf(`{"scheduled_start":%q,"scheduled_end":%q}`, moved.Format(time.RFC3339), moved.Add(time.Hour).Format(time.RFC3339))); r.status != http.StatusOK {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			p.until(m.ID, "in sync", func(m seen) bool { return m.Sync == "ok" })
+			if e := p.event(m.EventID); !e.Start.At.Equal(moved) || e.Link != m.Link {
+				t.Errorf("google has %+v", e)
+			}
+			strike("PATCH") // a change of guests looks first, and then writes
+			if r := p.send(http.MethodPost, path+"participants/", `{"email":"bob@mail.example"}`); r.status != http.StatusCreated {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			p.until(m.ID, "in sync", func(m seen) bool { return m.Sync == "ok" })
+			strike("DELETE")
+			p.send(http.MethodDelete, path, "")
+			p.until(m.ID, "in sync", func(m seen) bool { return m.Sync == "ok" })
+			if e := p.event(m.EventID); e.Status != "cancelled" {
+				t.Errorf("google has %+v", e)
+			}
+			if got, want := p.state().told(m.EventID), [3]int{1, 2, 1}; got != want {
+				t.Errorf("guests were told %v times of the invitation, of changes and of the end, want %v", got, want)
+			}
+			if types := p.history(m.ID); slices.Contains(types, "meeting.drifted") {
+				t.Errorf("our own writes were taken for drift: %v", types)
+			}
+		})
 	}
 }
