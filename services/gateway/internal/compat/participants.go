@@ -105,8 +105,11 @@ func emailNamed(err error) error {
 	renamed := *f
 	renamed.Fields = append([]fault.Field(nil), f.Fields...)
 	for i := range renamed.Fields {
-		if strings.HasPrefix(renamed.Fields[i].Path, "add_invited_emails") {
+		switch {
+		case strings.HasPrefix(renamed.Fields[i].Path, "add_invited_emails"):
 			renamed.Fields[i].Path = "email"
+		case renamed.Fields[i].Path == "status": // of a meeting that is cancelled: no field of this body
+			renamed.Fields[i].Path = ""
 		}
 	}
 	return &renamed
