@@ -266,6 +266,19 @@ func TestAChangeThatFindsTheEventGoneFollowsThePolicy(t *testing.T) {
 	}
 }
 
+func TestADoubleOfAnOldOutcomeForgetsNothingThatWasSeen(t *testing.T) {
+	m := calendarMeeting()
+	before := m.Google
+	s := asSeen(m)
+	s.Summary, s.Shown = "Theirs", "t.d"
+	m.Noticed(s, Adopt, s.Updated)
+	seen := m.Google
+	m.Synced(Outcome{Dispatch: m.Job.Dispatch, Version: 3, Google: &before, Complete: true, Policy: Adopt}, s.Updated)
+	if m.Google != seen {
+		t.Errorf("%+v, want %+v", m.Google, seen)
+	}
+}
+
 func TestANewEventHasANewLinkAndSaysSo(t *testing.T) {
 	m := calendarMeeting()
 	s := asSeen(m)

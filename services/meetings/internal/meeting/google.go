@@ -234,6 +234,10 @@ func (m *Meeting) learn(o Outcome, now time.Time) {
 	if g.Account == "" {
 		g.Account = m.Google.Account
 	}
+	if known := &m.Google; g.EventID == known.EventID && g.EventUpdated.Before(known.EventUpdated) {
+		// The event was seen since: a double of an old outcome must not say that it is as it was.
+		g.EventEtag, g.EventUpdated, g.EventShown, g.EventDigest = known.EventEtag, known.EventUpdated, known.EventShown, known.EventDigest
+	}
 	g.Noticed = m.Google.Noticed
 	m.Google = g
 }

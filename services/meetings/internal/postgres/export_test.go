@@ -62,6 +62,15 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	capture("count out", func(q *db.Queries) { _, _ = q.CountOut(ctx, app.DispatchLimit) })
 	capture("send due", func(q *db.Queries) { _, _ = q.SendDueJobs(ctx, db.SendDueJobsParams{Now: now, RowLimit: 256}) })
 	capture("out since", func(q *db.Queries) { _, _ = q.OutSince(ctx, now) })
+	capture("lock calendars", func(q *db.Queries) {
+		_, _ = q.LockCalendars(ctx, db.LockCalendarsParams{Ids: []int64{7}, Channels: []string{"channel-7"}})
+	})
+	capture("meetings of events", func(q *db.Queries) { _, _ = q.MeetingsOfEvents(ctx, []string{"ev7", "ev9"}) })
+	capture("people", func(q *db.Queries) { _, _ = q.PeopleOf(ctx, db.PeopleOfParams{Ids: ids, Uids: uids}) })
+	capture("send due tasks", func(q *db.Queries) {
+		_, _ = q.SendDueTasks(ctx, db.SendDueTasksParams{Class: "observe", Now: now, RowLimit: 64})
+	})
+	capture("count out of a class", func(q *db.Queries) { _, _ = q.CountOutOf(ctx, db.CountOutOfParams{Class: "observe", Bound: 64}) })
 	capture("send again", func(q *db.Queries) {
 		_ = q.SendAgain(ctx, db.SendAgainParams{Now: now, Ids: uids, Dispatches: []int64{1}})
 	})

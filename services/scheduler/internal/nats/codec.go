@@ -121,7 +121,7 @@ func encodeSnapshot(s *job.EventState) *meetv1.CalendarEvent {
 		Summary: clip(s.Summary), Description: clip(s.Description), Start: stamp(s.Start), End: stamp(s.End), Shown: s.Shown(),
 	}
 	for _, g := range s.Guests {
-		if !g.Room {
+		if !g.Room && !(g.Self && strings.EqualFold(g.Email, s.CalendarID)) { // a shared calendar may stand on its own events
 			e.Guests = append(e.Guests, &meetv1.CalendarGuest{Email: g.Email, Response: g.Response})
 		}
 	}
