@@ -159,7 +159,7 @@ var texts = map[reason]wording{
 	internalError:    {"Se ha producido un error en el servidor.", "A server error occurred."},
 	keyReused:        {"Esta Idempotency-Key ya se usó con otra solicitud.", "This Idempotency-Key was used with another request."},
 	keyInFlight:      {"La primera solicitud con esta Idempotency-Key aún se está procesando.", "The first request with this Idempotency-Key is still being carried out."},
-	hostNotAllowed:   {"La cabecera Host no nombra este servicio.", "The Host header does not name this service."},
+	hostNotAllowed:   {"La cabecera Host no nombra este servicio; si es uno de sus nombres, agréguelo a ALLOWED_HOSTS.", "The Host header does not name this service; if it is one of its names, add it to ALLOWED_HOSTS."},
 	refusedForGood:   {"Google rechazó la solicitud.", "Google refused the request."},
 
 	nobodyLoggedIn:  {"No hay un usuario autenticado.", "Nobody is logged in."},

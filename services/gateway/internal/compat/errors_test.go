@@ -405,6 +405,22 @@ func TestTheLanguageIsTheOneAskedFor(t *testing.T) {
 	}
 }
 
+func TestEveryCodeThatWaitsForAPersonHasASpanishSentence(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/reference/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile("(?m)^\\| `(GOOGLE_[A-Z_]+)` \\| no \\|").FindAllSubmatch(page, -1)
+	if len(codes) < 10 {
+		t.Fatalf("%d codes found", len(codes))
+	}
+	for _, code := range codes {
+		if refusals[string(code[1])] == "" {
+			t.Errorf("%s has none", code[1])
+		}
+	}
+}
+
 func TestEverySentenceIsInBothLanguagesWithTheSameParameters(t *testing.T) {
 	parameter := regexp.MustCompile(`\{[a-z_]+\}`)
 	for why, said := range texts {

@@ -19,6 +19,8 @@ var refusals = map[string]string{
 	"GOOGLE_IMPERSONATION_MISSING": "La cuenta no puede crear reuniones de Meet ni invitar; actúe por una con licencia de Meet (GOOGLE_WORKSPACE_ADMIN_EMAIL, GOOGLE_WORKSPACE_DOMAINS)",
 	"GOOGLE_ORGANIZER_OUTSIDE":     "El organizador no es de ninguno de los dominios configurados; agregue su dominio a GOOGLE_WORKSPACE_DOMAINS o indique GOOGLE_WORKSPACE_ADMIN_EMAIL",
 	"GOOGLE_EVENT_GONE":            "El evento fue eliminado en Google Calendar; cancele la reunión y cree una nueva",
+	"GOOGLE_DRIFTED":               "Alguien cambió o eliminó el evento en Google Calendar; cambie la reunión o envíe provision/ para imponerla, o deshágalo allá ({message})",
+	"GOOGLE_SPACE_DENIED":          "Google no permite a la cuenta ver o cambiar el espacio de Meet; la cuenta debe ser su propietaria",
 	"GOOGLE_EVENT_ID_TAKEN":        "Otro evento del calendario ya tiene el identificador de esta reunión; cree una nueva",
 	"GOOGLE_CONFERENCE_FAILED":     "Google creó el evento, pero ninguna reunión de Meet; revise que la cuenta tenga Meet y vuelva a intentarlo",
 	"GOOGLE_RECORDING_NOT_SET":     "La reunión tiene su enlace, pero Google no la grabará; revise la edición y el permiso de grabar ({message})",
