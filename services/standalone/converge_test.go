@@ -120,7 +120,7 @@ func (w *wanderer) theirs() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r, err := http.Post(w.Emulator+"/_emulator/edit", "application/json", strings.NewReader(string(text))) //nolint:noctx // of this machine
+	r, err := http.Post(w.Emulator+"/_emulator/edit", "application/json", strings.NewReader(string(text)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
