@@ -2,26 +2,14 @@ package scheduler_test
 
 import (
 	"bytes"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
 	"github.com/meet-middleware/meet-middleware/services/scheduler"
 )
 
 func TestTheDoctorLooksWhereTheSettingsAreWrong(t *testing.T) {
-	fake, err := googlefake.New(googlefake.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(fake)
-	t.Cleanup(func() {
-		server.Close()
-		if err := fake.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	_, url := emulator(t)
 	good := key(t)
 	for name, test := range map[string]struct {
 		env  []string
@@ -30,9 +18,9 @@ func TestTheDoctorLooksWhereTheSettingsAreWrong(t *testing.T) {
 	}{
 		"nothing is set, in development": {nil, 1, []string{"ok       settings", "failed   google.key", "MEET_EMULATOR_URL=http://127.0.0.1:8090"}},
 		"nothing is set, in production":  {[]string{"MEET_ADDR=0.0.0.0:80"}, 1, []string{"ok       settings", "failed   google.key", "no key file is set"}},
-		"an emulator":                    {[]string{"MEET_EMULATOR_URL=" + server.URL}, 0, []string{"Google is simulated", "ok       google.account"}},
-		"an emulator and an account":     {[]string{"MEET_EMULATOR_URL=" + server.URL, "GOOGLE_WORKSPACE_ADMIN_EMAIL=a@clinic.example"}, 0, []string{"ok       google.calendar "}},
-		"another setting is wrong":       {[]string{"MEET_EMULATOR_URL=" + server.URL, "MEET_GOOGLE_TIMEOUT=5"}, 1, []string{"failed   settings", "MEET_GOOGLE_TIMEOUT", "ok       google.account"}},
+		"an emulator":                    {[]string{"MEET_EMULATOR_URL=" + url}, 0, []string{"Google is simulated", "ok       google.account"}},
+		"an emulator and an account":     {[]string{"MEET_EMULATOR_URL=" + url, "GOOGLE_WORKSPACE_ADMIN_EMAIL=a@clinic.example"}, 0, []string{"ok       google.calendar "}},
+		"another setting is wrong":       {[]string{"MEET_EMULATOR_URL=" + url, "MEET_GOOGLE_TIMEOUT=5"}, 1, []string{"failed   settings", "MEET_GOOGLE_TIMEOUT", "ok       google.account"}},
 		"a key and nobody to act for":    {[]string{"GOOGLE_SERVICE_ACCOUNT_FILE=" + good}, 1, []string{"ok       settings", "failed   google.key", "is not Google's"}},
 		"a key file that is not there":   {[]string{"GOOGLE_SERVICE_ACCOUNT_FILE=" + good + ".none", "GOOGLE_WORKSPACE_DOMAINS=clinic.example"}, 1, []string{"ok       settings", "no such file"}},
 	} {

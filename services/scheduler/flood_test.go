@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -62,6 +61,8 @@ type flood struct {
 	half     chan struct{}
 	halfway  sync.Once
 	lone     chan struct{}
+	refused  chan struct{} // closed with the first job that is given up
+	given    sync.Once
 }
 
 type floodRow struct {
@@ -195,6 +196,7 @@ func (f *flood) take(msg jetstream.Msg) {
 		row.due = failure.GetRetryAt().AsTime()
 		if failure.GetPermanent() {
 			row.done = true
+			f.given.Do(func() { close(f.refused) })
 		}
 	case in.GetComplete():
 		row.done = true
@@ -216,24 +218,14 @@ const loneID = 1 << 40
 
 func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	fake, err := googlefake.New(googlefake.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(fake)
-	t.Cleanup(func() {
-		server.Close()
-		if err := fake.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	fake, url := emulator(t)
 	if err := fake.Configure(func(s *googlefake.Setup) error { s.Quotas.Enabled = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := fake.SetClock(googlefake.ClockChange{Rate: floodRate}); err != nil {
 		t.Fatal(err)
 	}
-	followed := clock.Follow(func() string { return server.URL }, log)
+	followed := clock.Follow(func() string { return url }, log)
 	if err := followed.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +270,7 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 		if err := limiter.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		client, err := google.New(google.Config{Mode: google.ModeEmulator, EmulatorURL: server.URL, CalendarID: "primary", Timeout: time.Minute}, true, limiter, registry, log)
+		client, err := google.New(google.Config{Mode: google.ModeEmulator, EmulatorURL: url, CalendarID: "primary", Domains: []string{"example.com"}, Timeout: time.Minute}, true, limiter, registry, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +284,7 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 
 	f := &flood{
 		tb: t, bus: connect(), now: followed.Now, alarm: followed.Alarm, wake: make(chan struct{}, 1), rows: make(map[int64]*floodRow),
-		done: make(chan struct{}), half: make(chan struct{}), lone: make(chan struct{}),
+		done: make(chan struct{}), half: make(chan struct{}), lone: make(chan struct{}), refused: make(chan struct{}),
 	}
 	began := f.now()
 	for i := range *floodCreates {
@@ -305,6 +297,10 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 	for _, step := range []<-chan struct{}{f.half, f.lone, f.done} {
 		select {
 		case <-step:
+		case <-f.refused:
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			t.Fatalf("given up: %v", f.failed)
 		case <-time.After(10 * time.Minute):
 			t.Fatal("the flood does not end")
 		}

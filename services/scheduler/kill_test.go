@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,18 +51,8 @@ type outcome struct {
 func newSystem(t *testing.T) *system {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	fake, err := googlefake.New(googlefake.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(fake)
-	t.Cleanup(func() {
-		server.Close()
-		if err := fake.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	s := &system{nats: natstest.New(t), fake: fake, url: server.URL, outcomes: make(chan outcome, 16)}
+	fake, url := emulator(t)
+	s := &system{nats: natstest.New(t), fake: fake, url: url, outcomes: make(chan outcome, 16)}
 	s.bus = bus.New(bus.Config{Name: "meetings", InProcess: s.nats, Replicas: 1, Wait: patience}, log)
 	if err := s.bus.Start(t.Context()); err != nil {
 		t.Fatal(err)

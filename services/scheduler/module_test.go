@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,23 @@ func TestEverySettingIsExplained(t *testing.T) {
 	if _, err := config.Variables[scheduler.Settings](); err != nil {
 		t.Error(err)
 	}
+}
+
+// emulator is a simulated Google in this process, for the length of the test, and its URL.
+func emulator(t *testing.T) (fake *googlefake.Server, url string) {
+	t.Helper()
+	fake, err := googlefake.New(googlefake.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(fake)
+	t.Cleanup(func() {
+		server.Close()
+		if err := fake.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return fake, server.URL
 }
 
 // key writes a service account's key as Google gives it out.

@@ -32,7 +32,7 @@ func newGoogle(b *testing.B, log *slog.Logger) *job.SyncMeeting {
 		b.Fatal(err)
 	}
 	server := httptest.NewServer(fake)
-	client, err := google.New(google.Config{Mode: google.ModeEmulator, EmulatorURL: server.URL, CalendarID: "primary", Timeout: time.Minute}, true, quota.None{}, prometheus.NewRegistry(), log)
+	client, err := google.New(google.Config{Mode: google.ModeEmulator, EmulatorURL: server.URL, CalendarID: "primary", Domains: []string{"example.com"}, Timeout: time.Minute}, true, quota.None{}, prometheus.NewRegistry(), log)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -71,10 +71,10 @@ var outcomeIDs = uuid.MustParse("0f9d6a5e-2c0b-5c63-9c54-6f3f7c1f7a52")
 
 // GoogleJobs consumes the jobs of class google.
 type GoogleJobs struct {
+	settler
+
 	config Config
-	bus    *bus.Bus
 	sync   *job.SyncMeeting
-	log    *slog.Logger
 
 	mu     sync.Mutex
 	held   map[jetstream.Msg]struct{} // in hand or waiting here: their leases are extended
@@ -96,7 +96,7 @@ func NewGoogleJobs(c Config, b *bus.Bus, sync *job.SyncMeeting, log *slog.Logger
 		c.Grace = defaultGrace
 	}
 	return &GoogleJobs{
-		config: c, bus: b, sync: sync, log: log,
+		settler: settler{bus: b, log: log}, config: c, sync: sync,
 		held: make(map[jetstream.Msg]struct{}), inHand: make(map[int64]hand),
 	}
 }
@@ -332,33 +332,6 @@ func (g *GoogleJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.S
 		return struct{}{}, bus.Post(ctx, g.bus, subject.MeetingSynced, request, envelope)
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(postPatience))
 	return err
-}
-
-func (g *GoogleJobs) ack(ctx context.Context, msg jetstream.Msg) {
-	if err := msg.Ack(); err != nil { // it comes again, and is found done
-		g.log.WarnContext(ctx, "job was not acknowledged", "subject", msg.Subject(), "error", err)
-	}
-}
-
-// giveBack lets the message come again after d.
-func (g *GoogleJobs) giveBack(msg jetstream.Msg, d time.Duration) {
-	var err error
-	if d <= 0 {
-		err = msg.Nak()
-	} else {
-		err = msg.NakWithDelay(d)
-	}
-	if err != nil { // its lease ends, then it comes again
-		g.log.Warn("job was not handed back", "subject", msg.Subject(), "error", err)
-	}
-}
-
-func (g *GoogleJobs) bury(ctx context.Context, msg jetstream.Msg, reason string) {
-	if err := g.bus.Bury(ctx, msg, subject.Dead(subject.StreamJobs, msg.Subject()), reason); err != nil {
-		g.log.ErrorContext(ctx, "message could not be buried", "subject", msg.Subject(), "error", err)
-		return
-	}
-	g.log.ErrorContext(ctx, "message was buried", "subject", msg.Subject(), "reason", reason)
 }
 
 // Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *job.FollowCalendar, *slog.Logger; provides nothing, runs the consumers.

@@ -32,10 +32,10 @@ const (
 
 // ObserveJobs consumes the jobs of class observe: what reads at Google and changes nothing there.
 type ObserveJobs struct {
+	settler
+
 	config Config
-	bus    *bus.Bus
 	follow *job.FollowCalendar
-	log    *slog.Logger
 }
 
 // NewObserveJobs makes the consumer; Run runs it.
@@ -46,7 +46,7 @@ func NewObserveJobs(c Config, b *bus.Bus, follow *job.FollowCalendar, log *slog.
 	if c.Grace <= 0 {
 		c.Grace = defaultGrace
 	}
-	return &ObserveJobs{config: c, bus: b, follow: follow, log: log}
+	return &ObserveJobs{settler: settler{bus: b, log: log}, config: c, follow: follow}
 }
 
 // Run works until ctx ends; then jobs in hand get Config.Grace to finish and the rest is handed back.
@@ -109,9 +109,7 @@ func (o *ObserveJobs) work(ctx context.Context, msg jetstream.Msg) {
 		o.giveBack(msg, readPause)
 		return
 	}
-	if err := msg.Ack(); err != nil { // it comes again, and reads again
-		o.log.WarnContext(ctx, "job was not acknowledged", "subject", msg.Subject(), "error", err)
-	}
+	o.ack(ctx, msg)
 	forgetting, cancel := context.WithTimeout(ctx, forgetWait)
 	defer cancel()
 	o.follow.Forget(forgetting, calendar, reading)
@@ -167,19 +165,4 @@ func (o *ObserveJobs) keepLease(ctx context.Context, msg jetstream.Msg) {
 			return
 		}
 	}
-}
-
-// giveBack lets the message come again after d.
-func (o *ObserveJobs) giveBack(msg jetstream.Msg, d time.Duration) {
-	if err := msg.NakWithDelay(d); err != nil { // its lease ends, then it comes again
-		o.log.Warn("job was not handed back", "subject", msg.Subject(), "error", err)
-	}
-}
-
-func (o *ObserveJobs) bury(ctx context.Context, msg jetstream.Msg, reason string) {
-	if err := o.bus.Bury(ctx, msg, subject.Dead(subject.StreamJobs, msg.Subject()), reason); err != nil {
-		o.log.ErrorContext(ctx, "message could not be buried", "subject", msg.Subject(), "error", err)
-		return
-	}
-	o.log.ErrorContext(ctx, "message was buried", "subject", msg.Subject(), "reason", reason)
 }

@@ -113,6 +113,7 @@ func apiOf(c job.Class) API {
 		return APIDrive
 	case job.ClassEventsRead, job.ClassEventsWrite:
 		return APIEvents
+	case job.ClassCalendar:
 	}
 	return APICalendar
 }
