@@ -135,7 +135,12 @@ func (f *FollowCalendar) channel(ctx context.Context, c Follow, r *Reading) erro
 	if c.Channel.ID != "" && c.Channel.Expires.After(now.Add(renewBefore)) {
 		return nil
 	}
-	made, ok, err := f.feed.Watch(ctx, c.Account, c.CalendarID)
+	var made Channel
+	var ok bool
+	err := f.unhurried(ctx, c, func(ctx context.Context) (err error) {
+		made, ok, err = f.feed.Watch(ctx, c.Account, c.CalendarID)
+		return err
+	})
 	failpoint.Here("scheduler.watched_calendar")
 	switch {
 	case is(err, Deferred, Transient):
@@ -151,13 +156,27 @@ func (f *FollowCalendar) channel(ctx context.Context, c Follow, r *Reading) erro
 	return nil
 }
 
+// unhurried makes one call when no create or change wants the quota.
+func (f *FollowCalendar) unhurried(ctx context.Context, c Follow, call func(context.Context) error) error {
+	with, release, err := f.quotas.Reserve(ctx, Demand{Organizer: c.Account, Calls: []Class{ClassCalendar}})
+	if err != nil {
+		return err
+	}
+	defer release()
+	return call(with)
+}
+
 // read pages through what changed. Its events are kept in r even if it ends half way: each is true by itself.
 func (f *FollowCalendar) read(ctx context.Context, c Follow, r *Reading) error {
 	token, page := c.SyncToken, ""
 	r.Full = token == ""
 	since := f.now().Add(-window)
 	for {
-		p, err := f.feed.ListEvents(ctx, c.Account, c.CalendarID, token, page, since)
+		var p Page
+		err := f.unhurried(ctx, c, func(ctx context.Context) (err error) {
+			p, err = f.feed.ListEvents(ctx, c.Account, c.CalendarID, token, page, since)
+			return err
+		})
 		failpoint.Here("scheduler.listed_events")
 		if is(err, Gone) && token != "" { // too old, or the calendar's rules changed
 			token, page, r.Full, r.Events, r.SyncToken = "", "", true, nil, ""
