@@ -465,3 +465,24 @@ func TestGuestsAreToldOnceOfEachChangeWhateverGoogleDoes(t *testing.T) {
 		})
 	}
 }
+
+func TestASharedCalendarIsReadOnceForAllItsOrganizers(t *testing.T) {
+	const team = "team@group.calendar.google.com"
+	p := run(t, "MEET_DRIFT_EVERY=1s", "GOOGLE_WORKSPACE_DOMAINS=clinic.example", "GOOGLE_CALENDAR_ID="+team)
+	m := p.create("")
+	r := p.send(http.MethodPost, "meetings/", `{"organizer_email":"nurse@clinic.example","invited_emails":["ana@mail.example"]}`)
+	var other seen
+	if err := json.Unmarshal([]byte(r.body), &other); err != nil || r.status != http.StatusCreated {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	p.until(other.ID, "in sync", func(m seen) bool { return m.Sync == "ok" })
+	p.edit(team, other.EventID, map[string]any{"delete": true})
+	p.until(other.ID, "cancelled", func(m seen) bool { return m.Status == "CANCELLED" })
+	p.edit(team, m.EventID, map[string]any{"responses": map[string]any{"ana@mail.example": "declined"}})
+	p.until(m.ID, "answered", func(m seen) bool {
+		return slices.ContainsFunc(m.Participants, func(who person) bool { return who.Response != nil && *who.Response == "declined" })
+	})
+	if types := p.history(m.ID); slices.Contains(types, "meeting.drifted") {
+		t.Errorf("who stands on the event by Google's doing was taken for drift: %v", types)
+	}
+}
