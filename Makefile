@@ -69,15 +69,23 @@ test/kill: ## kill -9 every part, many times, under load: nothing answered may b
 	if [ -z "$$packages" ]; then echo "no test in services/standalone is called TestKill…" >&2; exit 1; fi
 	go test -race -tags kill -count=1 -timeout 20m -run '^TestKill' $(TEST_FLAGS) $$packages
 
+# One core for each target, as many targets at once as there are cores: one target on all of them learns little more.
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME (10s)
-	@found=0
-	while IFS=: read -r file target; do
-		found=1
-		echo "fuzzing $$target in $${file%/*} for $(FUZZTIME)"
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' "./$${file%/*}" < /dev/null
-	done < <(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $(MODULES) | sed 's/:func /:/' | sort)
-	if [ $$found = 0 ]; then echo "no fuzz target found" >&2; exit 1; fi
+	@fuzz() {
+		local folder=$${1%:*} target=$${1##*:} output
+		folder=$${folder%/*}
+		if output=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' -parallel 1 "./$$folder" 2>&1 < /dev/null); then
+			echo "fuzzed $$target in $$folder for $(FUZZTIME)"
+		else
+			printf '%s\n' "$$target in $$folder fails:" "$$output" >&2
+			return 1
+		fi
+	}
+	export -f fuzz
+	targets=$$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $(MODULES) | sed 's/:func /:/' | sort -t : -k 2)
+	if [ -z "$$targets" ]; then echo "no fuzz target found" >&2; exit 1; fi
+	xargs -n 1 -P "$$(getconf _NPROCESSORS_ONLN)" bash -c 'fuzz "$$1"' fuzz <<< "$$targets"
 
 .PHONY: bench
 bench: build ## measure a running instance and the machine's own limits (BENCH_ARGS=…)
