@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
-	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 )
 
 // isOurs tells whether an event's id is one of those that [EventID] makes.
@@ -141,7 +140,6 @@ func (f *FollowCalendar) channel(ctx context.Context, c Follow, r *Reading) erro
 		made, ok, err = f.feed.Watch(ctx, c.Account, c.CalendarID)
 		return err
 	})
-	failpoint.Here("scheduler.watched_calendar")
 	switch {
 	case is(err, Deferred, Transient):
 		return err
@@ -177,7 +175,6 @@ func (f *FollowCalendar) read(ctx context.Context, c Follow, r *Reading) error {
 			p, err = f.feed.ListEvents(ctx, c.Account, c.CalendarID, token, page, since)
 			return err
 		})
-		failpoint.Here("scheduler.listed_events")
 		if is(err, Gone) && token != "" { // too old, or the calendar's rules changed
 			token, page, r.Full, r.Events, r.SyncToken = "", "", true, nil, ""
 			continue
