@@ -271,7 +271,7 @@ func (s *Stack) services(ctx context.Context) error {
 		return p, nil
 	}
 	for i := range s.options.Meetings {
-		p, err := service("meetings", i, "DATABASE_URL="+s.database)
+		p, err := service("meetings", i, "DATABASE_URL="+s.database, "MEET_EMULATOR_URL="+s.emulator)
 		if err != nil {
 			return err
 		}

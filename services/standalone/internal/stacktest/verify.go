@@ -66,18 +66,19 @@ type Google struct {
 // Google asks the emulator what exists.
 func (s *Stack) Google(ctx context.Context) (Google, error) {
 	var g Google
-	return g, s.control(ctx, http.MethodGet, "state", nil, &g)
+	return g, s.Control(ctx, http.MethodGet, "state", nil, &g)
 }
 
 // Faults makes the emulator go wrong in these ways; none: well.
 func (s *Stack) Faults(ctx context.Context, faults ...map[string]any) error {
-	if err := s.control(ctx, http.MethodDelete, "faults", nil, nil); err != nil || len(faults) == 0 {
+	if err := s.Control(ctx, http.MethodDelete, "faults", nil, nil); err != nil || len(faults) == 0 {
 		return err
 	}
-	return s.control(ctx, http.MethodPost, "faults", faults, nil)
+	return s.Control(ctx, http.MethodPost, "faults", faults, nil)
 }
 
-func (s *Stack) control(ctx context.Context, method, path string, body, into any) error {
+// Control asks a control route of the emulator; into may be nil.
+func (s *Stack) Control(ctx context.Context, method, path string, body, into any) error {
 	c := &Client{urls: []string{s.emulator}, http: http.DefaultClient}
 	text, err := json.Marshal(body)
 	if err != nil {
