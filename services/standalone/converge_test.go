@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	convergeFor  = flag.Duration("converge.for", 6*time.Second, "how long each policy is tried with random changes")
+	convergeFor  = flag.Duration("converge.for", 4*time.Second, "how long each policy is tried with random changes")
 	convergeSeed = flag.Uint64("converge.seed", 0, "of the random changes; 0: a new one")
 )
 
