@@ -416,13 +416,14 @@ func (s *session) cost(ctx context.Context) (c cost, err error) {
 	return c, err
 }
 
-// drain waits until no job is due or under way and every event is numbered.
+// drain waits until no meeting's job is due or under way and every event is numbered. What has a key, as the reading of a
+// calendar, comes again and again.
 func (s *session) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, drainPatience, fmt.Errorf("jobs have not drained within %s", drainPatience))
 	defer cancel()
 	for {
 		var drained bool
-		err := s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM jobs WHERE state = 'due') AND NOT EXISTS (SELECT FROM jobs WHERE state = 'out')
+		err := s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM jobs WHERE state = 'due' AND key = '') AND NOT EXISTS (SELECT FROM jobs WHERE state = 'out' AND key = '')
 			AND NOT EXISTS (SELECT FROM events WHERE seq IS NULL)`).Scan(&drained)
 		if err != nil {
 			return errors.Join(fmt.Errorf("look for jobs: %w", err), context.Cause(ctx))
