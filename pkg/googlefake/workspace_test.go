@@ -178,14 +178,14 @@ func TestEveryFateOfARecording(t *testing.T) {
 		before func(*testing.T, *room)
 		want   string // states after a day, files' state
 	}{
-		"auto":                  {script: `{` + cast + `}`, want: "FILE_GENERATED"},
-		"never":                 {script: `{"recording":"never",` + cast + `}`},
-		"stops":                 {script: `{"recording":"stops","recording_stops":"5m",` + cast + `}`, want: "FILE_GENERATED"},
-		"two":                   {script: `{"recording":"two",` + cast + `}`, want: "FILE_GENERATED FILE_GENERATED"},
-		"lost":                  {script: `{"recording":"lost",` + cast + `}`, want: "ENDED"},
-		"deleted":               {script: `{"file_fate":"deleted","fate_after":"1h",` + cast + `}`, want: "FILE_GENERATED gone"},
-		"trashed":               {script: `{"file_fate":"trashed","fate_after":"1h",` + cast + `}`, want: "FILE_GENERATED trashed"},
-		"not asked for":         {script: `{` + cast + `}`, before: func(t *testing.T, r *room) { r.record(t, "OFF") }},
+		"auto":          {script: `{` + cast + `}`, want: "FILE_GENERATED"},
+		"never":         {script: `{"recording":"never",` + cast + `}`},
+		"stops":         {script: `{"recording":"stops","recording_stops":"5m",` + cast + `}`, want: "FILE_GENERATED"},
+		"two":           {script: `{"recording":"two",` + cast + `}`, want: "FILE_GENERATED FILE_GENERATED"},
+		"lost":          {script: `{"recording":"lost",` + cast + `}`, want: "ENDED"},
+		"deleted":       {script: `{"file_fate":"deleted","fate_after":"1h",` + cast + `}`, want: "FILE_GENERATED gone"},
+		"trashed":       {script: `{"file_fate":"trashed","fate_after":"1h",` + cast + `}`, want: "FILE_GENERATED trashed"},
+		"not asked for": {script: `{` + cast + `}`, before: func(t *testing.T, r *room) { r.record(t, "OFF") }},
 		"nobody who may record": {script: `{"people":[{"name":"Guest"},{"email":"x@elsewhere.org"}]}`, before: func(t *testing.T, r *room) {
 			r.control(t, "accounts", `{"domain":"elsewhere.org","may_record":false}`)
 		}},
