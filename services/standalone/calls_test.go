@@ -65,8 +65,10 @@ func TestWhatAMeetingCostsInCallsToGoogle(t *testing.T) {
 		do   func()
 		want map[string]int
 	}{
-		{"", func() { m = p.create("") },
-			map[string]int{insertEvent: 1, getSpace: 1, patchSpace: 1, "token": 2}},
+		{
+			"", func() { m = p.create("") },
+			map[string]int{insertEvent: 1, getSpace: 1, patchSpace: 1, "token": 2},
+		},
 		{"create, with the defaults", func() { m = p.create("") }, map[string]int{insertEvent: 1, getSpace: 1, patchSpace: 1}},
 		{"create, `auto_record` and `public_access` false", func() { simple = p.create(plain) }, map[string]int{insertEvent: 1}},
 		{"", func() { p.create(bare) }, map[string]int{createSpace: 1, "token": 1}},
@@ -77,8 +79,10 @@ func TestWhatAMeetingCostsInCallsToGoogle(t *testing.T) {
 			synced(m.ID)
 		}, map[string]int{patchEvent: 1}},
 		{"the same time once more", func() { p.move(m.ID, day); synced(m.ID) }, nil},
-		{"guests invited or taken off; what they answered is read first", func() { guests(`{"add":["luis@mail.example"]}`); synced(m.ID) },
-			map[string]int{getEvent: 1, patchEvent: 1}},
+		{
+			"guests invited or taken off; what they answered is read first", func() { guests(`{"add":["luis@mail.example"]}`); synced(m.ID) },
+			map[string]int{getEvent: 1, patchEvent: 1},
+		},
 		{"a change, and four more while it is under way", func() {
 			p.google(http.MethodPost, "faults", []any{map[string]any{"match": "PATCH /calendar/v3/", "latency": "1500ms", "times": 1}}, nil)
 			before := p.counted().Calls[patchEvent]

@@ -135,12 +135,13 @@ func TestAnHourOfGoogleAnswering503LosesNothing(t *testing.T) {
 	down := p.googleNow()
 	// The first ones find out. They need not wait for a link that does not come, either.
 	const finders = 10
-	asked := make([]late, 2*finders)
+	first := make([]late, 2*finders)
 	var all sync.WaitGroup
-	for n := range asked {
-		all.Go(func() { asked[n] = p.accepted(fmt.Sprintf("first%d@clinic.example", n), n%2 == 1) })
+	for n := range first {
+		all.Go(func() { first[n] = p.accepted(fmt.Sprintf("first%d@clinic.example", n), n%2 == 1) })
 	}
 	all.Wait()
+	asked := slices.Clone(first)
 	if health := p.field(p.send(http.MethodGet, "health/", ""), "google"); health != "degraded" {
 		t.Errorf("health says google is %s", health)
 	}
@@ -186,7 +187,7 @@ func TestAnHourOfGoogleAnswering503LosesNothing(t *testing.T) {
 	for _, m := range []seen{moved, cancelled, changed, left} {
 		p.until(m.ID, "in sync", func(m seen) bool { return m.Sync == "ok" })
 	}
-	live, bare := 0, 0
+	events, spaces := 0, 0
 	for i, m := range asked {
 		if i == 2 {
 			p.until(m.ID, "called off", func(m seen) bool { return m.Status == "CANCELLED" && m.Sync == "ok" })
@@ -194,9 +195,9 @@ func TestAnHourOfGoogleAnswering503LosesNothing(t *testing.T) {
 		}
 		p.until(m.ID, "in sync", func(m seen) bool { return m.Sync == "ok" && m.Link != "" })
 		if m.bare {
-			bare++
+			spaces++
 		} else {
-			live++
+			events++
 		}
 	}
 	t.Logf("all is applied %s after google came back, %s on this machine's clock, which is the one of short retries", p.googleNow().Sub(back).Round(time.Second), time.Since(really).Round(100*time.Millisecond))
@@ -235,7 +236,7 @@ func TestAnHourOfGoogleAnswering503LosesNothing(t *testing.T) {
 			alive++
 		}
 	}
-	if want := live + 3; alive != want {
+	if want := events + 3; alive != want {
 		t.Errorf("google has %d events, want %d", alive, want)
 	}
 	made := 0
@@ -244,12 +245,12 @@ func TestAnHourOfGoogleAnswering503LosesNothing(t *testing.T) {
 			made++
 		}
 	}
-	if made != bare {
-		t.Errorf("google has %d bare spaces, want %d", made, bare)
+	if made != spaces {
+		t.Errorf("google has %d bare spaces, want %d", made, spaces)
 	}
 	// The event of the one that was called off before it was there is deleted to be sure, and once more in case an insert was
 	// still under way: an answer of 503 does not say that nothing was done.
-	for method, most := range map[string]int{"calendar.events.insert": live, "calendar.events.patch": 2, "calendar.events.delete": 1 + 2, "meet.spaces.create": bare} {
+	for method, most := range map[string]int{"calendar.events.insert": events, "calendar.events.patch": 2, "calendar.events.delete": 1 + 2, "meet.spaces.create": spaces} {
 		if n := after.Calls[method] - from.Calls[method]; n > most {
 			t.Errorf("%s was called %d times once google was back, want %d", method, n, most)
 		}
