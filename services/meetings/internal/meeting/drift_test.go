@@ -52,15 +52,15 @@ func TestWhatIsNoDrift(t *testing.T) {
 		meeting  func(*Meeting)
 		snapshot func(*Snapshot)
 	}{
-		"nothing but a touch":                      {nil, func(*Snapshot) {}},
-		"our own write":                            {nil, func(s *Snapshot) { s.Etag, s.Summary = `"5"`, "x" }},
-		"a stale read":                             {nil, func(s *Snapshot) { s.Updated, s.Summary = s.Updated.Add(-2*time.Minute), "x" }},
-		"another generation":                       {nil, func(s *Snapshot) { s.EventID, s.Cancelled = "e0", true }},
-		"a text stored otherwise than it was sent": {func(m *Meeting) { m.Description = "a\r\nb" }, func(s *Snapshot) { s.Description = "a\nb" }},
-		"parts of a second":                        {func(m *Meeting) { m.Start = m.Start.Add(time.Millisecond) }, func(*Snapshot) {}},
-		"the organizer stands on it":               {nil, func(s *Snapshot) { s.Guests = append(s.Guests, Answer{"Doctor@clinic.example", "needsAction"}) }},
-		"the account stands on it":                 {func(m *Meeting) { m.Google.Account = "admin@x.example" }, func(s *Snapshot) { s.Guests = append(s.Guests, Answer{"admin@x.example", "needsAction"}) }},
-		"no title":                                 {func(m *Meeting) { m.Summary = "" }, func(s *Snapshot) { s.Summary = DefaultSummary }},
+		"nothing but a touch":        {nil, func(*Snapshot) {}},
+		"our own write":              {nil, func(s *Snapshot) { s.Etag, s.Summary = `"5"`, "x" }},
+		"a stale read":               {nil, func(s *Snapshot) { s.Updated, s.Summary = s.Updated.Add(-2*time.Minute), "x" }},
+		"another generation":         {nil, func(s *Snapshot) { s.EventID, s.Cancelled = "e0", true }},
+		"a text stored otherwise":    {func(m *Meeting) { m.Description = "a\r\nb" }, func(s *Snapshot) { s.Description = "a\nb" }},
+		"parts of a second":          {func(m *Meeting) { m.Start = m.Start.Add(time.Millisecond) }, func(*Snapshot) {}},
+		"the organizer stands on it": {nil, func(s *Snapshot) { s.Guests = append(s.Guests, Answer{"Doctor@clinic.example", "needsAction"}) }},
+		"the account stands on it":   {func(m *Meeting) { m.Google.Account = "admin@x.example" }, func(s *Snapshot) { s.Guests = append(s.Guests, Answer{"admin@x.example", "needsAction"}) }},
+		"no title":                   {func(m *Meeting) { m.Summary = "" }, func(s *Snapshot) { s.Summary = DefaultSummary }},
 		"no times": {func(m *Meeting) { m.Start, m.End = time.Time{}, time.Time{} }, func(s *Snapshot) {
 			s.Start, s.End = s.Start.AddDate(0, 0, -1).Add(time.Hour), s.Start.AddDate(0, 0, -1).Add(2*time.Hour)
 		}},
