@@ -77,6 +77,8 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 		folder=$${folder%/*}
 		if output=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' -parallel 1 "./$$folder" 2>&1 < /dev/null); then
 			echo "fuzzed $$target in $$folder for $(FUZZTIME)"
+		elif [[ $$output == *"    context deadline exceeded"* && $$output != *"Failing input written"* && $$output != *panic* ]]; then
+			echo "fuzzed $$target in $$folder for $(FUZZTIME), and nothing failed: the deadline is the fuzzer's own (go.dev/issue/75804, mended in Go 1.27)"
 		else
 			printf '%s\n' "$$target in $$folder fails:" "$$output" >&2
 			return 1
