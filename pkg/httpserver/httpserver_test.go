@@ -149,11 +149,14 @@ func TestStopLetsAnswersFinishAndTellsStreamsToEnd(t *testing.T) {
 func TestStopCutsOffWhatDoesNotFinish(t *testing.T) {
 	inside := make(chan struct{})
 	cut := make(chan struct{})
+	stopped := make(chan struct{})
 	s := start(t, httpserver.Config{StopTimeout: 20 * time.Millisecond}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(inside)
 		<-r.Context().Done()
 		close(cut)
+		<-stopped // a handler that returned at once might still be answered with its empty 200
 	}))
+	defer close(stopped)
 	answer := make(chan error, 1)
 	go func() {
 		_, _, err := get(t.Context(), http.DefaultClient, s.URL())
