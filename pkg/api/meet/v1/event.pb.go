@@ -1060,6 +1060,1575 @@ func (x *UserUpdated) GetFields() []string {
 	return nil
 }
 
+// MeetingStarted: people are in the meeting's space. A meeting may have several conferences.
+type MeetingStarted struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId          int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid         string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ConferenceRecordId string                 `protobuf:"bytes,3,opt,name=conference_record_id,json=conferenceRecordId,proto3" json:"conference_record_id,omitempty"`
+	StartedAt          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	Version            int64                  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	ExternalReference  string                 `protobuf:"bytes,6,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *MeetingStarted) Reset() {
+	*x = MeetingStarted{}
+	mi := &file_meet_v1_event_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeetingStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeetingStarted) ProtoMessage() {}
+
+func (x *MeetingStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeetingStarted.ProtoReflect.Descriptor instead.
+func (*MeetingStarted) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *MeetingStarted) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *MeetingStarted) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *MeetingStarted) GetConferenceRecordId() string {
+	if x != nil {
+		return x.ConferenceRecordId
+	}
+	return ""
+}
+
+func (x *MeetingStarted) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *MeetingStarted) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MeetingStarted) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// MeetingEnded: the last one left.
+type MeetingEnded struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId          int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid         string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ConferenceRecordId string                 `protobuf:"bytes,3,opt,name=conference_record_id,json=conferenceRecordId,proto3" json:"conference_record_id,omitempty"`
+	StartedAt          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	EndedAt            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	AttendeesCount     int32                  `protobuf:"varint,6,opt,name=attendees_count,json=attendeesCount,proto3" json:"attendees_count,omitempty"`
+	Version            int64                  `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	ExternalReference  string                 `protobuf:"bytes,8,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *MeetingEnded) Reset() {
+	*x = MeetingEnded{}
+	mi := &file_meet_v1_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeetingEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeetingEnded) ProtoMessage() {}
+
+func (x *MeetingEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeetingEnded.ProtoReflect.Descriptor instead.
+func (*MeetingEnded) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *MeetingEnded) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *MeetingEnded) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *MeetingEnded) GetConferenceRecordId() string {
+	if x != nil {
+		return x.ConferenceRecordId
+	}
+	return ""
+}
+
+func (x *MeetingEnded) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *MeetingEnded) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *MeetingEnded) GetAttendeesCount() int32 {
+	if x != nil {
+		return x.AttendeesCount
+	}
+	return 0
+}
+
+func (x *MeetingEnded) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MeetingEnded) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// ParticipantJoined: somebody came. participant_id is 0 for somebody who can't be told to be one of the invited.
+type ParticipantJoined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId     int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid    string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ParticipantId int64                  `protobuf:"varint,3,opt,name=participant_id,json=participantId,proto3" json:"participant_id,omitempty"`
+	// signed_in, anonymous or phone; empty while not known.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// certain, likely, possible or empty.
+	Match             string                 `protobuf:"bytes,5,opt,name=match,proto3" json:"match,omitempty"`
+	JoinedAt          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
+	Session           string                 `protobuf:"bytes,7,opt,name=session,proto3" json:"session,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,8,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ParticipantJoined) Reset() {
+	*x = ParticipantJoined{}
+	mi := &file_meet_v1_event_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantJoined) ProtoMessage() {}
+
+func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
+func (*ParticipantJoined) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ParticipantJoined) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *ParticipantJoined) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *ParticipantJoined) GetParticipantId() int64 {
+	if x != nil {
+		return x.ParticipantId
+	}
+	return 0
+}
+
+func (x *ParticipantJoined) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ParticipantJoined) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *ParticipantJoined) GetJoinedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.JoinedAt
+	}
+	return nil
+}
+
+func (x *ParticipantJoined) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ParticipantJoined) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// ParticipantLeft: somebody left.
+type ParticipantLeft struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId         int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid        string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ParticipantId     int64                  `protobuf:"varint,3,opt,name=participant_id,json=participantId,proto3" json:"participant_id,omitempty"`
+	Kind              string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Match             string                 `protobuf:"bytes,5,opt,name=match,proto3" json:"match,omitempty"`
+	JoinedAt          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
+	LeftAt            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=left_at,json=leftAt,proto3" json:"left_at,omitempty"`
+	Session           string                 `protobuf:"bytes,8,opt,name=session,proto3" json:"session,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,9,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ParticipantLeft) Reset() {
+	*x = ParticipantLeft{}
+	mi := &file_meet_v1_event_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantLeft) ProtoMessage() {}
+
+func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
+func (*ParticipantLeft) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ParticipantLeft) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *ParticipantLeft) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *ParticipantLeft) GetParticipantId() int64 {
+	if x != nil {
+		return x.ParticipantId
+	}
+	return 0
+}
+
+func (x *ParticipantLeft) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ParticipantLeft) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *ParticipantLeft) GetJoinedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.JoinedAt
+	}
+	return nil
+}
+
+func (x *ParticipantLeft) GetLeftAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LeftAt
+	}
+	return nil
+}
+
+func (x *ParticipantLeft) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ParticipantLeft) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// ParticipantNoShow: the meeting is over and an invited person was not seen.
+type ParticipantNoShow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId     int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid    string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ParticipantId int64                  `protobuf:"varint,3,opt,name=participant_id,json=participantId,proto3" json:"participant_id,omitempty"`
+	// True: everybody who was there is known. False: somebody was there who might be this person.
+	Certain           bool   `protobuf:"varint,4,opt,name=certain,proto3" json:"certain,omitempty"`
+	ExternalReference string `protobuf:"bytes,5,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ParticipantNoShow) Reset() {
+	*x = ParticipantNoShow{}
+	mi := &file_meet_v1_event_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantNoShow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantNoShow) ProtoMessage() {}
+
+func (x *ParticipantNoShow) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantNoShow.ProtoReflect.Descriptor instead.
+func (*ParticipantNoShow) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ParticipantNoShow) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *ParticipantNoShow) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *ParticipantNoShow) GetParticipantId() int64 {
+	if x != nil {
+		return x.ParticipantId
+	}
+	return 0
+}
+
+func (x *ParticipantNoShow) GetCertain() bool {
+	if x != nil {
+		return x.Certain
+	}
+	return false
+}
+
+func (x *ParticipantNoShow) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingStarted: Google records.
+type RecordingStarted struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId         int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid        string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId       int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	StartedAt         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,5,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingStarted) Reset() {
+	*x = RecordingStarted{}
+	mi := &file_meet_v1_event_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingStarted) ProtoMessage() {}
+
+func (x *RecordingStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingStarted.ProtoReflect.Descriptor instead.
+func (*RecordingStarted) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RecordingStarted) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingStarted) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingStarted) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingStarted) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *RecordingStarted) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingNotStarted: people have been in the room for ten minutes and nothing is recorded. There is still time.
+type RecordingNotStarted struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId          int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid         string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	ConferenceRecordId string                 `protobuf:"bytes,3,opt,name=conference_record_id,json=conferenceRecordId,proto3" json:"conference_record_id,omitempty"`
+	// When the first one came.
+	ConferenceStartedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=conference_started_at,json=conferenceStartedAt,proto3" json:"conference_started_at,omitempty"`
+	// The link to go in and press record.
+	MeetLink string `protobuf:"bytes,5,opt,name=meet_link,json=meetLink,proto3" json:"meet_link,omitempty"`
+	// What is known of why.
+	Reason            string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	ExternalReference string `protobuf:"bytes,7,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingNotStarted) Reset() {
+	*x = RecordingNotStarted{}
+	mi := &file_meet_v1_event_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingNotStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingNotStarted) ProtoMessage() {}
+
+func (x *RecordingNotStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingNotStarted.ProtoReflect.Descriptor instead.
+func (*RecordingNotStarted) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RecordingNotStarted) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingNotStarted) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingNotStarted) GetConferenceRecordId() string {
+	if x != nil {
+		return x.ConferenceRecordId
+	}
+	return ""
+}
+
+func (x *RecordingNotStarted) GetConferenceStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConferenceStartedAt
+	}
+	return nil
+}
+
+func (x *RecordingNotStarted) GetMeetLink() string {
+	if x != nil {
+		return x.MeetLink
+	}
+	return ""
+}
+
+func (x *RecordingNotStarted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RecordingNotStarted) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingFileGenerated: the file is in Drive.
+type RecordingFileGenerated struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId         int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid        string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId       int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	DriveFileId       string                 `protobuf:"bytes,4,opt,name=drive_file_id,json=driveFileId,proto3" json:"drive_file_id,omitempty"`
+	DurationSeconds   int64                  `protobuf:"varint,5,opt,name=duration_seconds,json=durationSeconds,proto3" json:"duration_seconds,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,6,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingFileGenerated) Reset() {
+	*x = RecordingFileGenerated{}
+	mi := &file_meet_v1_event_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingFileGenerated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingFileGenerated) ProtoMessage() {}
+
+func (x *RecordingFileGenerated) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingFileGenerated.ProtoReflect.Descriptor instead.
+func (*RecordingFileGenerated) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RecordingFileGenerated) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingFileGenerated) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingFileGenerated) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingFileGenerated) GetDriveFileId() string {
+	if x != nil {
+		return x.DriveFileId
+	}
+	return ""
+}
+
+func (x *RecordingFileGenerated) GetDurationSeconds() int64 {
+	if x != nil {
+		return x.DurationSeconds
+	}
+	return 0
+}
+
+func (x *RecordingFileGenerated) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingExported: a copy is in the object storage.
+type RecordingExported struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId         int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid        string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId       int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	Uri               string                 `protobuf:"bytes,4,opt,name=uri,proto3" json:"uri,omitempty"`
+	Sha256            string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	SizeBytes         int64                  `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,7,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingExported) Reset() {
+	*x = RecordingExported{}
+	mi := &file_meet_v1_event_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingExported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingExported) ProtoMessage() {}
+
+func (x *RecordingExported) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingExported.ProtoReflect.Descriptor instead.
+func (*RecordingExported) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RecordingExported) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingExported) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingExported) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingExported) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *RecordingExported) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *RecordingExported) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *RecordingExported) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingVerified: the copy was read back and is what Drive had.
+type RecordingVerified struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId   int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid  string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	Sha256      string                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Which of Drive's checksums it was compared with: sha256, md5 or size.
+	ComparedWith      string `protobuf:"bytes,5,opt,name=compared_with,json=comparedWith,proto3" json:"compared_with,omitempty"`
+	ExternalReference string `protobuf:"bytes,6,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingVerified) Reset() {
+	*x = RecordingVerified{}
+	mi := &file_meet_v1_event_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingVerified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingVerified) ProtoMessage() {}
+
+func (x *RecordingVerified) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingVerified.ProtoReflect.Descriptor instead.
+func (*RecordingVerified) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RecordingVerified) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingVerified) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingVerified) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingVerified) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *RecordingVerified) GetComparedWith() string {
+	if x != nil {
+		return x.ComparedWith
+	}
+	return ""
+}
+
+func (x *RecordingVerified) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingMismatch: Drive or the object storage has other bytes than were exported.
+type RecordingMismatch struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId         int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid        string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId       int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	Error             *SyncError             `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,5,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingMismatch) Reset() {
+	*x = RecordingMismatch{}
+	mi := &file_meet_v1_event_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingMismatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingMismatch) ProtoMessage() {}
+
+func (x *RecordingMismatch) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingMismatch.ProtoReflect.Descriptor instead.
+func (*RecordingMismatch) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RecordingMismatch) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingMismatch) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingMismatch) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingMismatch) GetError() *SyncError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *RecordingMismatch) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingMissing: a meeting that was to be recorded has no recording, and why.
+type RecordingMissing struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId  int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	// Such as NEVER_STARTED; docs/recordings.md lists them.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// In words, with what was seen.
+	Message           string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Version           int64  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	ExternalReference string `protobuf:"bytes,6,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingMissing) Reset() {
+	*x = RecordingMissing{}
+	mi := &file_meet_v1_event_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingMissing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingMissing) ProtoMessage() {}
+
+func (x *RecordingMissing) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingMissing.ProtoReflect.Descriptor instead.
+func (*RecordingMissing) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RecordingMissing) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingMissing) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingMissing) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RecordingMissing) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *RecordingMissing) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RecordingMissing) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingDeleted: the exported object was deleted, because its time of retention was over.
+type RecordingDeleted struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId   int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid  string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	Uri         string                 `protobuf:"bytes,4,opt,name=uri,proto3" json:"uri,omitempty"`
+	Sha256      string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Such as retention.
+	Reason            string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	ExternalReference string `protobuf:"bytes,7,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RecordingDeleted) Reset() {
+	*x = RecordingDeleted{}
+	mi := &file_meet_v1_event_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingDeleted) ProtoMessage() {}
+
+func (x *RecordingDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingDeleted.ProtoReflect.Descriptor instead.
+func (*RecordingDeleted) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RecordingDeleted) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingDeleted) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingDeleted) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingDeleted) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *RecordingDeleted) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *RecordingDeleted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RecordingDeleted) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// RecordingShared: people were given leave to read the file in Drive.
+type RecordingShared struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId   int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid  string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	RecordingId int64                  `protobuf:"varint,3,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	// How many; who is shown by the recording itself.
+	People        int32 `protobuf:"varint,4,opt,name=people,proto3" json:"people,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordingShared) Reset() {
+	*x = RecordingShared{}
+	mi := &file_meet_v1_event_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingShared) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingShared) ProtoMessage() {}
+
+func (x *RecordingShared) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingShared.ProtoReflect.Descriptor instead.
+func (*RecordingShared) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RecordingShared) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *RecordingShared) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *RecordingShared) GetRecordingId() int64 {
+	if x != nil {
+		return x.RecordingId
+	}
+	return 0
+}
+
+func (x *RecordingShared) GetPeople() int32 {
+	if x != nil {
+		return x.People
+	}
+	return 0
+}
+
+// RecordingReport: what became of yesterday's recordings.
+type RecordingReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2026-12-31.
+	Date           string           `protobuf:"bytes,1,opt,name=date,proto3" json:"date,omitempty"`
+	TimeZone       string           `protobuf:"bytes,2,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	Expected       int64            `protobuf:"varint,3,opt,name=expected,proto3" json:"expected,omitempty"`
+	Secured        int64            `protobuf:"varint,4,opt,name=secured,proto3" json:"secured,omitempty"`
+	Verified       int64            `protobuf:"varint,5,opt,name=verified,proto3" json:"verified,omitempty"`
+	Missing        int64            `protobuf:"varint,6,opt,name=missing,proto3" json:"missing,omitempty"`
+	UnderWay       int64            `protobuf:"varint,7,opt,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	MissingReasons map[string]int64 `protobuf:"bytes,8,rep,name=missing_reasons,json=missingReasons,proto3" json:"missing_reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Numbers of the meetings whose recording is missing; the first 100.
+	MissingMeetings []int64 `protobuf:"varint,9,rep,packed,name=missing_meetings,json=missingMeetings,proto3" json:"missing_meetings,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *RecordingReport) Reset() {
+	*x = RecordingReport{}
+	mi := &file_meet_v1_event_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingReport) ProtoMessage() {}
+
+func (x *RecordingReport) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingReport.ProtoReflect.Descriptor instead.
+func (*RecordingReport) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RecordingReport) GetDate() string {
+	if x != nil {
+		return x.Date
+	}
+	return ""
+}
+
+func (x *RecordingReport) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *RecordingReport) GetExpected() int64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *RecordingReport) GetSecured() int64 {
+	if x != nil {
+		return x.Secured
+	}
+	return 0
+}
+
+func (x *RecordingReport) GetVerified() int64 {
+	if x != nil {
+		return x.Verified
+	}
+	return 0
+}
+
+func (x *RecordingReport) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *RecordingReport) GetUnderWay() int64 {
+	if x != nil {
+		return x.UnderWay
+	}
+	return 0
+}
+
+func (x *RecordingReport) GetMissingReasons() map[string]int64 {
+	if x != nil {
+		return x.MissingReasons
+	}
+	return nil
+}
+
+func (x *RecordingReport) GetMissingMeetings() []int64 {
+	if x != nil {
+		return x.MissingMeetings
+	}
+	return nil
+}
+
+// TranscriptGenerated: the transcript is there.
+type TranscriptGenerated struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId         int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid        string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	DocumentId        string                 `protobuf:"bytes,3,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
+	Entries           int32                  `protobuf:"varint,4,opt,name=entries,proto3" json:"entries,omitempty"`
+	ExternalReference string                 `protobuf:"bytes,5,opt,name=external_reference,json=externalReference,proto3" json:"external_reference,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *TranscriptGenerated) Reset() {
+	*x = TranscriptGenerated{}
+	mi := &file_meet_v1_event_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TranscriptGenerated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TranscriptGenerated) ProtoMessage() {}
+
+func (x *TranscriptGenerated) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TranscriptGenerated.ProtoReflect.Descriptor instead.
+func (*TranscriptGenerated) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TranscriptGenerated) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *TranscriptGenerated) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *TranscriptGenerated) GetDocumentId() string {
+	if x != nil {
+		return x.DocumentId
+	}
+	return ""
+}
+
+func (x *TranscriptGenerated) GetEntries() int32 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *TranscriptGenerated) GetExternalReference() string {
+	if x != nil {
+		return x.ExternalReference
+	}
+	return ""
+}
+
+// LegalHoldChanged: what belongs to a meeting is kept beyond any retention, or no longer.
+type LegalHoldChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MeetingId     int64                  `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
+	MeetingUid    string                 `protobuf:"bytes,2,opt,name=meeting_uid,json=meetingUid,proto3" json:"meeting_uid,omitempty"`
+	Hold          bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Version       int64                  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LegalHoldChanged) Reset() {
+	*x = LegalHoldChanged{}
+	mi := &file_meet_v1_event_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LegalHoldChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LegalHoldChanged) ProtoMessage() {}
+
+func (x *LegalHoldChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LegalHoldChanged.ProtoReflect.Descriptor instead.
+func (*LegalHoldChanged) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *LegalHoldChanged) GetMeetingId() int64 {
+	if x != nil {
+		return x.MeetingId
+	}
+	return 0
+}
+
+func (x *LegalHoldChanged) GetMeetingUid() string {
+	if x != nil {
+		return x.MeetingUid
+	}
+	return ""
+}
+
+func (x *LegalHoldChanged) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
+func (x *LegalHoldChanged) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LegalHoldChanged) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// NoticesStateChanged: the subscription to an account's conferences works, or works no more. Conferences are read either way.
+type NoticesStateChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the user whose account it is; 0: of the workspace's own.
+	UserId int64 `protobuf:"varint,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// active, suspended or failed.
+	State         string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoticesStateChanged) Reset() {
+	*x = NoticesStateChanged{}
+	mi := &file_meet_v1_event_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoticesStateChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoticesStateChanged) ProtoMessage() {}
+
+func (x *NoticesStateChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoticesStateChanged.ProtoReflect.Descriptor instead.
+func (*NoticesStateChanged) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *NoticesStateChanged) GetUserId() int64 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *NoticesStateChanged) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *NoticesStateChanged) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_meet_v1_event_proto protoreflect.FileDescriptor
 
 const file_meet_v1_event_proto_rawDesc = "" +
@@ -1169,7 +2738,176 @@ const file_meet_v1_event_proto_rawDesc = "" +
 	"\x04role\x18\x02 \x01(\x0e2\x11.meet.v1.UserRoleR\x04role\">\n" +
 	"\vUserUpdated\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x03R\x06userId\x12\x16\n" +
-	"\x06fields\x18\x02 \x03(\tR\x06fieldsBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
+	"\x06fields\x18\x02 \x03(\tR\x06fields\"\x86\x02\n" +
+	"\x0eMeetingStarted\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x120\n" +
+	"\x14conference_record_id\x18\x03 \x01(\tR\x12conferenceRecordId\x129\n" +
+	"\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12-\n" +
+	"\x12external_reference\x18\x06 \x01(\tR\x11externalReference\"\xe4\x02\n" +
+	"\fMeetingEnded\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x120\n" +
+	"\x14conference_record_id\x18\x03 \x01(\tR\x12conferenceRecordId\x129\n" +
+	"\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
+	"\bended_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12'\n" +
+	"\x0fattendees_count\x18\x06 \x01(\x05R\x0eattendeesCount\x12\x18\n" +
+	"\aversion\x18\a \x01(\x03R\aversion\x12-\n" +
+	"\x12external_reference\x18\b \x01(\tR\x11externalReference\"\xa6\x02\n" +
+	"\x11ParticipantJoined\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12%\n" +
+	"\x0eparticipant_id\x18\x03 \x01(\x03R\rparticipantId\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05match\x18\x05 \x01(\tR\x05match\x127\n" +
+	"\tjoined_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12\x18\n" +
+	"\asession\x18\a \x01(\tR\asession\x12-\n" +
+	"\x12external_reference\x18\b \x01(\tR\x11externalReference\"\xd9\x02\n" +
+	"\x0fParticipantLeft\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12%\n" +
+	"\x0eparticipant_id\x18\x03 \x01(\x03R\rparticipantId\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05match\x18\x05 \x01(\tR\x05match\x127\n" +
+	"\tjoined_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x123\n" +
+	"\aleft_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06leftAt\x12\x18\n" +
+	"\asession\x18\b \x01(\tR\asession\x12-\n" +
+	"\x12external_reference\x18\t \x01(\tR\x11externalReference\"\xc3\x01\n" +
+	"\x11ParticipantNoShow\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12%\n" +
+	"\x0eparticipant_id\x18\x03 \x01(\x03R\rparticipantId\x12\x18\n" +
+	"\acertain\x18\x04 \x01(\bR\acertain\x12-\n" +
+	"\x12external_reference\x18\x05 \x01(\tR\x11externalReference\"\xdf\x01\n" +
+	"\x10RecordingStarted\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x129\n" +
+	"\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12-\n" +
+	"\x12external_reference\x18\x05 \x01(\tR\x11externalReference\"\xbb\x02\n" +
+	"\x13RecordingNotStarted\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x120\n" +
+	"\x14conference_record_id\x18\x03 \x01(\tR\x12conferenceRecordId\x12N\n" +
+	"\x15conference_started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x13conferenceStartedAt\x12\x1b\n" +
+	"\tmeet_link\x18\x05 \x01(\tR\bmeetLink\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12-\n" +
+	"\x12external_reference\x18\a \x01(\tR\x11externalReference\"\xf9\x01\n" +
+	"\x16RecordingFileGenerated\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12\"\n" +
+	"\rdrive_file_id\x18\x04 \x01(\tR\vdriveFileId\x12)\n" +
+	"\x10duration_seconds\x18\x05 \x01(\x03R\x0fdurationSeconds\x12-\n" +
+	"\x12external_reference\x18\x06 \x01(\tR\x11externalReference\"\xee\x01\n" +
+	"\x11RecordingExported\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12\x10\n" +
+	"\x03uri\x18\x04 \x01(\tR\x03uri\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x06 \x01(\x03R\tsizeBytes\x12-\n" +
+	"\x12external_reference\x18\a \x01(\tR\x11externalReference\"\xe2\x01\n" +
+	"\x11RecordingVerified\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12#\n" +
+	"\rcompared_with\x18\x05 \x01(\tR\fcomparedWith\x12-\n" +
+	"\x12external_reference\x18\x06 \x01(\tR\x11externalReference\"\xcf\x01\n" +
+	"\x11RecordingMismatch\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12(\n" +
+	"\x05error\x18\x04 \x01(\v2\x12.meet.v1.SyncErrorR\x05error\x12-\n" +
+	"\x12external_reference\x18\x05 \x01(\tR\x11externalReference\"\xcd\x01\n" +
+	"\x10RecordingMissing\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12-\n" +
+	"\x12external_reference\x18\x06 \x01(\tR\x11externalReference\"\xe6\x01\n" +
+	"\x10RecordingDeleted\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12\x10\n" +
+	"\x03uri\x18\x04 \x01(\tR\x03uri\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12-\n" +
+	"\x12external_reference\x18\a \x01(\tR\x11externalReference\"\x8c\x01\n" +
+	"\x0fRecordingShared\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12!\n" +
+	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12\x16\n" +
+	"\x06people\x18\x04 \x01(\x05R\x06people\"\x90\x03\n" +
+	"\x0fRecordingReport\x12\x12\n" +
+	"\x04date\x18\x01 \x01(\tR\x04date\x12\x1b\n" +
+	"\ttime_zone\x18\x02 \x01(\tR\btimeZone\x12\x1a\n" +
+	"\bexpected\x18\x03 \x01(\x03R\bexpected\x12\x18\n" +
+	"\asecured\x18\x04 \x01(\x03R\asecured\x12\x1a\n" +
+	"\bverified\x18\x05 \x01(\x03R\bverified\x12\x18\n" +
+	"\amissing\x18\x06 \x01(\x03R\amissing\x12\x1b\n" +
+	"\tunder_way\x18\a \x01(\x03R\bunderWay\x12U\n" +
+	"\x0fmissing_reasons\x18\b \x03(\v2,.meet.v1.RecordingReport.MissingReasonsEntryR\x0emissingReasons\x12)\n" +
+	"\x10missing_meetings\x18\t \x03(\x03R\x0fmissingMeetings\x1aA\n" +
+	"\x13MissingReasonsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xbf\x01\n" +
+	"\x13TranscriptGenerated\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12\x1f\n" +
+	"\vdocument_id\x18\x03 \x01(\tR\n" +
+	"documentId\x12\x18\n" +
+	"\aentries\x18\x04 \x01(\x05R\aentries\x12-\n" +
+	"\x12external_reference\x18\x05 \x01(\tR\x11externalReference\"\x98\x01\n" +
+	"\x10LegalHoldChanged\x12\x1d\n" +
+	"\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1f\n" +
+	"\vmeeting_uid\x18\x02 \x01(\tR\n" +
+	"meetingUid\x12\x12\n" +
+	"\x04hold\x18\x03 \x01(\bR\x04hold\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\"\\\n" +
+	"\x13NoticesStateChanged\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\x03R\x06userId\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reasonBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
 
 var (
 	file_meet_v1_event_proto_rawDescOnce sync.Once
@@ -1183,7 +2921,7 @@ func file_meet_v1_event_proto_rawDescGZIP() []byte {
 	return file_meet_v1_event_proto_rawDescData
 }
 
-var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_meet_v1_event_proto_goTypes = []any{
 	(*MeetingCreated)(nil),         // 0: meet.v1.MeetingCreated
 	(*MeetingReady)(nil),           // 1: meet.v1.MeetingReady
@@ -1198,28 +2936,57 @@ var file_meet_v1_event_proto_goTypes = []any{
 	(*ParticipantResponded)(nil),   // 10: meet.v1.ParticipantResponded
 	(*UserCreated)(nil),            // 11: meet.v1.UserCreated
 	(*UserUpdated)(nil),            // 12: meet.v1.UserUpdated
-	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
-	(*SyncError)(nil),              // 14: meet.v1.SyncError
-	(MeetingStatus)(0),             // 15: meet.v1.MeetingStatus
-	(UserRole)(0),                  // 16: meet.v1.UserRole
+	(*MeetingStarted)(nil),         // 13: meet.v1.MeetingStarted
+	(*MeetingEnded)(nil),           // 14: meet.v1.MeetingEnded
+	(*ParticipantJoined)(nil),      // 15: meet.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),        // 16: meet.v1.ParticipantLeft
+	(*ParticipantNoShow)(nil),      // 17: meet.v1.ParticipantNoShow
+	(*RecordingStarted)(nil),       // 18: meet.v1.RecordingStarted
+	(*RecordingNotStarted)(nil),    // 19: meet.v1.RecordingNotStarted
+	(*RecordingFileGenerated)(nil), // 20: meet.v1.RecordingFileGenerated
+	(*RecordingExported)(nil),      // 21: meet.v1.RecordingExported
+	(*RecordingVerified)(nil),      // 22: meet.v1.RecordingVerified
+	(*RecordingMismatch)(nil),      // 23: meet.v1.RecordingMismatch
+	(*RecordingMissing)(nil),       // 24: meet.v1.RecordingMissing
+	(*RecordingDeleted)(nil),       // 25: meet.v1.RecordingDeleted
+	(*RecordingShared)(nil),        // 26: meet.v1.RecordingShared
+	(*RecordingReport)(nil),        // 27: meet.v1.RecordingReport
+	(*TranscriptGenerated)(nil),    // 28: meet.v1.TranscriptGenerated
+	(*LegalHoldChanged)(nil),       // 29: meet.v1.LegalHoldChanged
+	(*NoticesStateChanged)(nil),    // 30: meet.v1.NoticesStateChanged
+	nil,                            // 31: meet.v1.RecordingReport.MissingReasonsEntry
+	(*timestamppb.Timestamp)(nil),  // 32: google.protobuf.Timestamp
+	(*SyncError)(nil),              // 33: meet.v1.SyncError
+	(MeetingStatus)(0),             // 34: meet.v1.MeetingStatus
+	(UserRole)(0),                  // 35: meet.v1.UserRole
 }
 var file_meet_v1_event_proto_depIdxs = []int32{
-	13, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
-	13, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
-	14, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
-	13, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
-	13, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
-	13, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
-	13, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
-	15, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
-	15, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
-	14, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
-	16, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	32, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
+	32, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
+	33, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
+	32, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
+	32, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
+	32, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
+	32, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
+	34, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
+	34, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
+	33, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
+	35, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
+	32, // 11: meet.v1.MeetingStarted.started_at:type_name -> google.protobuf.Timestamp
+	32, // 12: meet.v1.MeetingEnded.started_at:type_name -> google.protobuf.Timestamp
+	32, // 13: meet.v1.MeetingEnded.ended_at:type_name -> google.protobuf.Timestamp
+	32, // 14: meet.v1.ParticipantJoined.joined_at:type_name -> google.protobuf.Timestamp
+	32, // 15: meet.v1.ParticipantLeft.joined_at:type_name -> google.protobuf.Timestamp
+	32, // 16: meet.v1.ParticipantLeft.left_at:type_name -> google.protobuf.Timestamp
+	32, // 17: meet.v1.RecordingStarted.started_at:type_name -> google.protobuf.Timestamp
+	32, // 18: meet.v1.RecordingNotStarted.conference_started_at:type_name -> google.protobuf.Timestamp
+	33, // 19: meet.v1.RecordingMismatch.error:type_name -> meet.v1.SyncError
+	31, // 20: meet.v1.RecordingReport.missing_reasons:type_name -> meet.v1.RecordingReport.MissingReasonsEntry
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_event_proto_init() }
@@ -1234,7 +3001,7 @@ func file_meet_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meet_v1_event_proto_rawDesc), len(file_meet_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

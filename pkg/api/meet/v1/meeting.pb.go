@@ -420,9 +420,13 @@ type Meeting struct {
 	Participants []*Participant `protobuf:"bytes,35,rep,name=participants,proto3" json:"participants,omitempty"`
 	// The longest one; filled by GetMeeting and LookupMeeting only.
 	Recording *Recording `protobuf:"bytes,36,opt,name=recording,proto3" json:"recording,omitempty"`
-	// Why the recording that is expected may not come, as far as that is known before the meeting; empty while nothing is wrong.
-	// RECORDING_NOT_ALLOWED: Google refused to set the recording, or does not show it as set; error says more.
+	// Why the recording that is expected may not come, or is missing; empty while nothing is wrong. docs/recordings.md lists the
+	// reasons.
 	RecordingReason string `protobuf:"bytes,37,opt,name=recording_reason,json=recordingReason,proto3" json:"recording_reason,omitempty"`
+	// What belongs to it is kept beyond any retention.
+	LegalHold bool `protobuf:"varint,38,opt,name=legal_hold,json=legalHold,proto3" json:"legal_hold,omitempty"`
+	// Why.
+	LegalHoldReason string `protobuf:"bytes,39,opt,name=legal_hold_reason,json=legalHoldReason,proto3" json:"legal_hold_reason,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -716,6 +720,20 @@ func (x *Meeting) GetRecordingReason() string {
 	return ""
 }
 
+func (x *Meeting) GetLegalHold() bool {
+	if x != nil {
+		return x.LegalHold
+	}
+	return false
+}
+
+func (x *Meeting) GetLegalHoldReason() string {
+	if x != nil {
+		return x.LegalHoldReason
+	}
+	return ""
+}
+
 // SyncError says in a stable code and in words why Google does not have what the meeting wants.
 type SyncError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -890,7 +908,22 @@ type Recording struct {
 	// Hex; empty until computed.
 	Sha256 string `protobuf:"bytes,12,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Absent until known.
-	SizeBytes     *int64 `protobuf:"varint,13,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
+	SizeBytes *int64 `protobuf:"varint,13,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
+	// Google's name: conferenceRecords/…/recordings/….
+	Name string `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`
+	// What Drive has: empty (not looked at), present, trashed or gone.
+	FileState string `protobuf:"bytes,15,opt,name=file_state,json=fileState,proto3" json:"file_state,omitempty"`
+	// none (no export is set up, or there is no file yet), pending, exported, verified, mismatch, gone, deleted or failed.
+	ExportState string                 `protobuf:"bytes,16,opt,name=export_state,json=exportState,proto3" json:"export_state,omitempty"`
+	ExportedAt  *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=exported_at,json=exportedAt,proto3" json:"exported_at,omitempty"`
+	VerifiedAt  *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=verified_at,json=verifiedAt,proto3" json:"verified_at,omitempty"`
+	// When the exported object is to be deleted; absent: kept.
+	DeleteAfter *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=delete_after,json=deleteAfter,proto3" json:"delete_after,omitempty"`
+	// Why the export failed or does not match; absent while nothing is wrong.
+	ExportError *SyncError `protobuf:"bytes,20,opt,name=export_error,json=exportError,proto3" json:"export_error,omitempty"`
+	// Who was given leave to read the file in Drive.
+	SharedWith    []string `protobuf:"bytes,21,rep,name=shared_with,json=sharedWith,proto3" json:"shared_with,omitempty"`
+	ConferenceId  int64    `protobuf:"varint,22,opt,name=conference_id,json=conferenceId,proto3" json:"conference_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1045,69 @@ func (x *Recording) GetSha256() string {
 func (x *Recording) GetSizeBytes() int64 {
 	if x != nil && x.SizeBytes != nil {
 		return *x.SizeBytes
+	}
+	return 0
+}
+
+func (x *Recording) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Recording) GetFileState() string {
+	if x != nil {
+		return x.FileState
+	}
+	return ""
+}
+
+func (x *Recording) GetExportState() string {
+	if x != nil {
+		return x.ExportState
+	}
+	return ""
+}
+
+func (x *Recording) GetExportedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExportedAt
+	}
+	return nil
+}
+
+func (x *Recording) GetVerifiedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VerifiedAt
+	}
+	return nil
+}
+
+func (x *Recording) GetDeleteAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteAfter
+	}
+	return nil
+}
+
+func (x *Recording) GetExportError() *SyncError {
+	if x != nil {
+		return x.ExportError
+	}
+	return nil
+}
+
+func (x *Recording) GetSharedWith() []string {
+	if x != nil {
+		return x.SharedWith
+	}
+	return nil
+}
+
+func (x *Recording) GetConferenceId() int64 {
+	if x != nil {
+		return x.ConferenceId
 	}
 	return 0
 }
@@ -2297,7 +2393,7 @@ var File_meet_v1_meeting_proto protoreflect.FileDescriptor
 
 const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\n" +
-	"\x15meet/v1/meeting.proto\x12\ameet.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\f\n" +
+	"\x15meet/v1/meeting.proto\x12\ameet.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\f\n" +
 	"\aMeeting\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -2340,7 +2436,10 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\torganizer\x18\" \x01(\v2\r.meet.v1.UserR\torganizer\x128\n" +
 	"\fparticipants\x18# \x03(\v2\x14.meet.v1.ParticipantR\fparticipants\x120\n" +
 	"\trecording\x18$ \x01(\v2\x12.meet.v1.RecordingR\trecording\x12)\n" +
-	"\x10recording_reason\x18% \x01(\tR\x0frecordingReason\"9\n" +
+	"\x10recording_reason\x18% \x01(\tR\x0frecordingReason\x12\x1d\n" +
+	"\n" +
+	"legal_hold\x18& \x01(\bR\tlegalHold\x12*\n" +
+	"\x11legal_hold_reason\x18' \x01(\tR\x0flegalHoldReason\"9\n" +
 	"\tSyncError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xd2\x02\n" +
@@ -2354,7 +2453,7 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\tjoined_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x123\n" +
 	"\aleft_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06leftAt\x129\n" +
 	"\n" +
-	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xce\x04\n" +
+	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xda\a\n" +
 	"\tRecording\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1d\n" +
 	"\n" +
@@ -2374,7 +2473,20 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"export_uri\x18\v \x01(\tR\texportUri\x12\x16\n" +
 	"\x06sha256\x18\f \x01(\tR\x06sha256\x12\"\n" +
 	"\n" +
-	"size_bytes\x18\r \x01(\x03H\x01R\tsizeBytes\x88\x01\x01B\x13\n" +
+	"size_bytes\x18\r \x01(\x03H\x01R\tsizeBytes\x88\x01\x01\x12\x12\n" +
+	"\x04name\x18\x0e \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"file_state\x18\x0f \x01(\tR\tfileState\x12!\n" +
+	"\fexport_state\x18\x10 \x01(\tR\vexportState\x12;\n" +
+	"\vexported_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"exportedAt\x12;\n" +
+	"\vverified_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"verifiedAt\x12=\n" +
+	"\fdelete_after\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\vdeleteAfter\x125\n" +
+	"\fexport_error\x18\x14 \x01(\v2\x12.meet.v1.SyncErrorR\vexportError\x12\x1f\n" +
+	"\vshared_with\x18\x15 \x03(\tR\n" +
+	"sharedWith\x12#\n" +
+	"\rconference_id\x18\x16 \x01(\x03R\fconferenceIdB\x13\n" +
 	"\x11_duration_secondsB\r\n" +
 	"\v_size_bytes\"\xe3\x01\n" +
 	"\tOperation\x12\x0e\n" +
@@ -2601,51 +2713,55 @@ var file_meet_v1_meeting_proto_depIdxs = []int32{
 	27, // 18: meet.v1.Recording.ended_at:type_name -> google.protobuf.Timestamp
 	27, // 19: meet.v1.Recording.available_at:type_name -> google.protobuf.Timestamp
 	27, // 20: meet.v1.Recording.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 21: meet.v1.Operation.status:type_name -> meet.v1.MeetingStatus
-	1,  // 22: meet.v1.Operation.provisioning:type_name -> meet.v1.Provisioning
-	7,  // 23: meet.v1.Operation.error:type_name -> meet.v1.SyncError
-	27, // 24: meet.v1.CreateMeetingRequest.scheduled_start:type_name -> google.protobuf.Timestamp
-	27, // 25: meet.v1.CreateMeetingRequest.scheduled_end:type_name -> google.protobuf.Timestamp
-	6,  // 26: meet.v1.CreateMeetingResponse.meeting:type_name -> meet.v1.Meeting
-	0,  // 27: meet.v1.ListMeetingsRequest.status:type_name -> meet.v1.MeetingStatus
-	27, // 28: meet.v1.ListMeetingsRequest.scheduled_start_from:type_name -> google.protobuf.Timestamp
-	27, // 29: meet.v1.ListMeetingsRequest.scheduled_start_to:type_name -> google.protobuf.Timestamp
-	3,  // 30: meet.v1.ListMeetingsRequest.recording_state:type_name -> meet.v1.RecordingState
-	17, // 31: meet.v1.ListMeetingsResponse.meetings:type_name -> meet.v1.MeetingSummary
-	27, // 32: meet.v1.MeetingSummary.scheduled_start:type_name -> google.protobuf.Timestamp
-	0,  // 33: meet.v1.MeetingSummary.status:type_name -> meet.v1.MeetingStatus
-	27, // 34: meet.v1.MeetingSummary.created_at:type_name -> google.protobuf.Timestamp
-	19, // 35: meet.v1.UpdateMeetingRequest.meeting:type_name -> meet.v1.MeetingPatch
-	28, // 36: meet.v1.UpdateMeetingRequest.update_mask:type_name -> google.protobuf.FieldMask
-	0,  // 37: meet.v1.MeetingPatch.status:type_name -> meet.v1.MeetingStatus
-	27, // 38: meet.v1.MeetingPatch.scheduled_start:type_name -> google.protobuf.Timestamp
-	27, // 39: meet.v1.MeetingPatch.scheduled_end:type_name -> google.protobuf.Timestamp
-	6,  // 40: meet.v1.UpdateMeetingResponse.meeting:type_name -> meet.v1.Meeting
-	6,  // 41: meet.v1.CancelMeetingResponse.meeting:type_name -> meet.v1.Meeting
-	6,  // 42: meet.v1.ProvisionMeetingResponse.meeting:type_name -> meet.v1.Meeting
-	5,  // 43: meet.v1.User.role:type_name -> meet.v1.UserRole
-	27, // 44: meet.v1.User.date_joined:type_name -> google.protobuf.Timestamp
-	11, // 45: meet.v1.MeetingService.CreateMeeting:input_type -> meet.v1.CreateMeetingRequest
-	13, // 46: meet.v1.MeetingService.GetMeeting:input_type -> meet.v1.GetMeetingRequest
-	14, // 47: meet.v1.MeetingService.LookupMeeting:input_type -> meet.v1.LookupMeetingRequest
-	15, // 48: meet.v1.MeetingService.ListMeetings:input_type -> meet.v1.ListMeetingsRequest
-	18, // 49: meet.v1.MeetingService.UpdateMeeting:input_type -> meet.v1.UpdateMeetingRequest
-	21, // 50: meet.v1.MeetingService.CancelMeeting:input_type -> meet.v1.CancelMeetingRequest
-	23, // 51: meet.v1.MeetingService.ProvisionMeeting:input_type -> meet.v1.ProvisionMeetingRequest
-	25, // 52: meet.v1.MeetingService.GetOperation:input_type -> meet.v1.GetOperationRequest
-	12, // 53: meet.v1.MeetingService.CreateMeeting:output_type -> meet.v1.CreateMeetingResponse
-	6,  // 54: meet.v1.MeetingService.GetMeeting:output_type -> meet.v1.Meeting
-	6,  // 55: meet.v1.MeetingService.LookupMeeting:output_type -> meet.v1.Meeting
-	16, // 56: meet.v1.MeetingService.ListMeetings:output_type -> meet.v1.ListMeetingsResponse
-	20, // 57: meet.v1.MeetingService.UpdateMeeting:output_type -> meet.v1.UpdateMeetingResponse
-	22, // 58: meet.v1.MeetingService.CancelMeeting:output_type -> meet.v1.CancelMeetingResponse
-	24, // 59: meet.v1.MeetingService.ProvisionMeeting:output_type -> meet.v1.ProvisionMeetingResponse
-	10, // 60: meet.v1.MeetingService.GetOperation:output_type -> meet.v1.Operation
-	53, // [53:61] is the sub-list for method output_type
-	45, // [45:53] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	27, // 21: meet.v1.Recording.exported_at:type_name -> google.protobuf.Timestamp
+	27, // 22: meet.v1.Recording.verified_at:type_name -> google.protobuf.Timestamp
+	27, // 23: meet.v1.Recording.delete_after:type_name -> google.protobuf.Timestamp
+	7,  // 24: meet.v1.Recording.export_error:type_name -> meet.v1.SyncError
+	0,  // 25: meet.v1.Operation.status:type_name -> meet.v1.MeetingStatus
+	1,  // 26: meet.v1.Operation.provisioning:type_name -> meet.v1.Provisioning
+	7,  // 27: meet.v1.Operation.error:type_name -> meet.v1.SyncError
+	27, // 28: meet.v1.CreateMeetingRequest.scheduled_start:type_name -> google.protobuf.Timestamp
+	27, // 29: meet.v1.CreateMeetingRequest.scheduled_end:type_name -> google.protobuf.Timestamp
+	6,  // 30: meet.v1.CreateMeetingResponse.meeting:type_name -> meet.v1.Meeting
+	0,  // 31: meet.v1.ListMeetingsRequest.status:type_name -> meet.v1.MeetingStatus
+	27, // 32: meet.v1.ListMeetingsRequest.scheduled_start_from:type_name -> google.protobuf.Timestamp
+	27, // 33: meet.v1.ListMeetingsRequest.scheduled_start_to:type_name -> google.protobuf.Timestamp
+	3,  // 34: meet.v1.ListMeetingsRequest.recording_state:type_name -> meet.v1.RecordingState
+	17, // 35: meet.v1.ListMeetingsResponse.meetings:type_name -> meet.v1.MeetingSummary
+	27, // 36: meet.v1.MeetingSummary.scheduled_start:type_name -> google.protobuf.Timestamp
+	0,  // 37: meet.v1.MeetingSummary.status:type_name -> meet.v1.MeetingStatus
+	27, // 38: meet.v1.MeetingSummary.created_at:type_name -> google.protobuf.Timestamp
+	19, // 39: meet.v1.UpdateMeetingRequest.meeting:type_name -> meet.v1.MeetingPatch
+	28, // 40: meet.v1.UpdateMeetingRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,  // 41: meet.v1.MeetingPatch.status:type_name -> meet.v1.MeetingStatus
+	27, // 42: meet.v1.MeetingPatch.scheduled_start:type_name -> google.protobuf.Timestamp
+	27, // 43: meet.v1.MeetingPatch.scheduled_end:type_name -> google.protobuf.Timestamp
+	6,  // 44: meet.v1.UpdateMeetingResponse.meeting:type_name -> meet.v1.Meeting
+	6,  // 45: meet.v1.CancelMeetingResponse.meeting:type_name -> meet.v1.Meeting
+	6,  // 46: meet.v1.ProvisionMeetingResponse.meeting:type_name -> meet.v1.Meeting
+	5,  // 47: meet.v1.User.role:type_name -> meet.v1.UserRole
+	27, // 48: meet.v1.User.date_joined:type_name -> google.protobuf.Timestamp
+	11, // 49: meet.v1.MeetingService.CreateMeeting:input_type -> meet.v1.CreateMeetingRequest
+	13, // 50: meet.v1.MeetingService.GetMeeting:input_type -> meet.v1.GetMeetingRequest
+	14, // 51: meet.v1.MeetingService.LookupMeeting:input_type -> meet.v1.LookupMeetingRequest
+	15, // 52: meet.v1.MeetingService.ListMeetings:input_type -> meet.v1.ListMeetingsRequest
+	18, // 53: meet.v1.MeetingService.UpdateMeeting:input_type -> meet.v1.UpdateMeetingRequest
+	21, // 54: meet.v1.MeetingService.CancelMeeting:input_type -> meet.v1.CancelMeetingRequest
+	23, // 55: meet.v1.MeetingService.ProvisionMeeting:input_type -> meet.v1.ProvisionMeetingRequest
+	25, // 56: meet.v1.MeetingService.GetOperation:input_type -> meet.v1.GetOperationRequest
+	12, // 57: meet.v1.MeetingService.CreateMeeting:output_type -> meet.v1.CreateMeetingResponse
+	6,  // 58: meet.v1.MeetingService.GetMeeting:output_type -> meet.v1.Meeting
+	6,  // 59: meet.v1.MeetingService.LookupMeeting:output_type -> meet.v1.Meeting
+	16, // 60: meet.v1.MeetingService.ListMeetings:output_type -> meet.v1.ListMeetingsResponse
+	20, // 61: meet.v1.MeetingService.UpdateMeeting:output_type -> meet.v1.UpdateMeetingResponse
+	22, // 62: meet.v1.MeetingService.CancelMeeting:output_type -> meet.v1.CancelMeetingResponse
+	24, // 63: meet.v1.MeetingService.ProvisionMeeting:output_type -> meet.v1.ProvisionMeetingResponse
+	10, // 64: meet.v1.MeetingService.GetOperation:output_type -> meet.v1.Operation
+	57, // [57:65] is the sub-list for method output_type
+	49, // [49:57] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_meeting_proto_init() }

@@ -187,8 +187,18 @@ type ListRecordingsRequest struct {
 	// 0: of all meetings.
 	MeetingId int64 `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
 	// 0: 1000.
-	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageSize  int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// 0: of all organizers.
+	OrganizerId int64 `protobuf:"varint,4,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// STARTED, ENDED or FILE_GENERATED of the recording itself.
+	State RecordingState `protobuf:"varint,5,opt,name=state,proto3,enum=meet.v1.RecordingState" json:"state,omitempty"`
+	// none, pending, exported, verified, mismatch, gone, deleted or failed; empty: any.
+	ExportState string `protobuf:"bytes,6,opt,name=export_state,json=exportState,proto3" json:"export_state,omitempty"`
+	// By recording start.
+	From *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	// Inclusive.
+	To            *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -242,6 +252,41 @@ func (x *ListRecordingsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListRecordingsRequest) GetOrganizerId() int64 {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return 0
+}
+
+func (x *ListRecordingsRequest) GetState() RecordingState {
+	if x != nil {
+		return x.State
+	}
+	return RecordingState_RECORDING_STATE_UNSPECIFIED
+}
+
+func (x *ListRecordingsRequest) GetExportState() string {
+	if x != nil {
+		return x.ExportState
+	}
+	return ""
+}
+
+func (x *ListRecordingsRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ListRecordingsRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
 }
 
 type ListRecordingsResponse struct {
@@ -846,13 +891,18 @@ const file_meet_v1_query_proto_rawDesc = "" +
 	"\fparticipants\x18\x01 \x03(\v2\x14.meet.v1.ParticipantR\fparticipants\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"'\n" +
 	"\x15GetParticipantRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x03R\x02id\"r\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"\xc3\x02\n" +
 	"\x15ListRecordingsRequest\x12\x1d\n" +
 	"\n" +
 	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"t\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
+	"\forganizer_id\x18\x04 \x01(\x03R\vorganizerId\x12-\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x17.meet.v1.RecordingStateR\x05state\x12!\n" +
+	"\fexport_state\x18\x06 \x01(\tR\vexportState\x12.\n" +
+	"\x04from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"t\n" +
 	"\x16ListRecordingsResponse\x122\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x12.meet.v1.RecordingR\n" +
@@ -922,21 +972,25 @@ var file_meet_v1_query_proto_goTypes = []any{
 	(*GetMeetingWishRequest)(nil),    // 13: meet.v1.GetMeetingWishRequest
 	(*GetMeetingWishResponse)(nil),   // 14: meet.v1.GetMeetingWishResponse
 	(*Participant)(nil),              // 15: meet.v1.Participant
-	(*Recording)(nil),                // 16: meet.v1.Recording
+	(RecordingState)(0),              // 16: meet.v1.RecordingState
 	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(*MeetingWish)(nil),              // 18: meet.v1.MeetingWish
+	(*Recording)(nil),                // 18: meet.v1.Recording
+	(*MeetingWish)(nil),              // 19: meet.v1.MeetingWish
 }
 var file_meet_v1_query_proto_depIdxs = []int32{
 	15, // 0: meet.v1.ListParticipantsResponse.participants:type_name -> meet.v1.Participant
-	16, // 1: meet.v1.ListRecordingsResponse.recordings:type_name -> meet.v1.Recording
-	8,  // 2: meet.v1.ListEventsResponse.events:type_name -> meet.v1.LoggedEvent
-	17, // 3: meet.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
-	18, // 4: meet.v1.GetMeetingWishResponse.wish:type_name -> meet.v1.MeetingWish
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	16, // 1: meet.v1.ListRecordingsRequest.state:type_name -> meet.v1.RecordingState
+	17, // 2: meet.v1.ListRecordingsRequest.from:type_name -> google.protobuf.Timestamp
+	17, // 3: meet.v1.ListRecordingsRequest.to:type_name -> google.protobuf.Timestamp
+	18, // 4: meet.v1.ListRecordingsResponse.recordings:type_name -> meet.v1.Recording
+	8,  // 5: meet.v1.ListEventsResponse.events:type_name -> meet.v1.LoggedEvent
+	17, // 6: meet.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
+	19, // 7: meet.v1.GetMeetingWishResponse.wish:type_name -> meet.v1.MeetingWish
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_query_proto_init() }
