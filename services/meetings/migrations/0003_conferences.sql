@@ -155,4 +155,5 @@ CREATE INDEX transcript_entries_order ON transcript_entries (transcript_id, star
 ALTER TABLE jobs
     -- What came of it.
     ADD COLUMN result jsonb NOT NULL DEFAULT '{}';
-CREATE INDEX jobs_meeting ON jobs (meeting_id, created_at) WHERE meeting_id IS NOT NULL;
+-- Of the google row of a meeting there is jobs_google_meeting.
+CREATE INDEX jobs_meeting ON jobs (meeting_id, created_at) WHERE meeting_id IS NOT NULL AND class <> 'google';
