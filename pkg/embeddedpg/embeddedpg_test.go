@@ -364,7 +364,7 @@ func TestOnlyTheDataChangeTheirOwner(t *testing.T) {
 // What depends on who starts the server, once more as a user with no rights.
 func TestItAlsoWorksWithoutRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("this is it")
+		t.Skip("only root can become another user; the other tests ran without root")
 	}
 	acc, err := unprivileged(t.TempDir())
 	if err != nil {

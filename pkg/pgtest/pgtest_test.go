@@ -141,7 +141,7 @@ func TestChild(t *testing.T) {
 func TestNothingIsLeftBehind(t *testing.T) {
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs a user called nobody: %v", err)
 	}
 	open := reachableFolder(t)
 	closed := filepath.Join(t.TempDir())            // where root's other user cannot go
@@ -272,11 +272,11 @@ func credential(t *testing.T, u *user.User) *syscall.Credential {
 	t.Helper()
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs users with numbers: %v", err)
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs groups with numbers: %v", err)
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
