@@ -32,12 +32,13 @@ type Lead interface {
 	// SendDue marks due google jobs as sent, as many as fit under the limit of what is out, and returns their meetings in the
 	// order to send them in: creates first, then round robin by organizer.
 	SendDue(ctx context.Context, now time.Time, limit int) ([]*meeting.Meeting, error)
-	// SendTasks marks due jobs of a class that are no meetings' as sent, as many as fit under the limit of what is out.
-	SendTasks(ctx context.Context, class string, now time.Time, limit int) ([]Task, error)
-	// NextDue is when the next waiting job falls due; false when none waits.
-	NextDue(ctx context.Context) (time.Time, bool, error)
-	// OutSince are the jobs sent before a time that have no outcome.
-	OutSince(ctx context.Context, before time.Time) ([]JobRef, error)
+	// SendTasks marks due jobs of a class that are no meetings' as sent, oldest first, as many as fit under the limit of what is
+	// out and at most window.
+	SendTasks(ctx context.Context, class string, now time.Time, limit, window int) ([]Task, error)
+	// NextDue is when the next waiting job of each class falls due; absent where none waits.
+	NextDue(ctx context.Context, classes []string) (map[string]time.Time, error)
+	// OutSince are the jobs of each class sent before a time that have no outcome.
+	OutSince(ctx context.Context, before time.Time, classes []string) (map[string][]JobRef, error)
 	// SendAgain makes these due at once, where nothing happened to them in between.
 	SendAgain(ctx context.Context, jobs []JobRef, now time.Time) error
 	// Sweep deletes what is kept no longer, and returns how many rows went.
@@ -68,9 +69,6 @@ type JobRef struct {
 	ID       string
 	Dispatch int64
 }
-
-// TaskLimit is how many jobs of a class that are no meetings' are out at most.
-const TaskLimit = 64
 
 // How long rows are kept.
 const (

@@ -29,12 +29,13 @@ const (
 	markEvery = 4 * publishWindow
 	// publishWait bounds the wait for the acknowledgements of one window.
 	publishWait = 10 * time.Second
-	// outcomeWait is how long after its dispatch a job without an outcome is looked for.
-	outcomeWait = 10 * time.Second
+	// outcomeWait is how long after its dispatch a job without an outcome is looked for. With two looks sweepEvery apart, one whose
+	// message is lost is sent again within ten seconds.
+	outcomeWait = 4 * time.Second
 	// sentBefore is what was surely published before its stream was lost: a batch publishes its jobs a moment after its commit.
 	sentBefore = time.Second
 	// sweepEvery is how often it is looked for lost jobs, compareEvery for lost streams, housekeepEvery how often old rows go.
-	sweepEvery, compareEvery, housekeepEvery = 5 * time.Second, 30 * time.Second, time.Hour
+	sweepEvery, compareEvery, housekeepEvery = 2 * time.Second, 30 * time.Second, time.Hour
 	// sweepRows is the most that one sweep deletes of a kind.
 	sweepRows = 5000
 	// keepEvents is the age limit of MEET_EVENTS: what is older is not published again after a loss.
@@ -114,6 +115,9 @@ type leader struct {
 	first uint64
 	// swept, compared and kept are when it was last looked for lost jobs, for lost streams, and for old rows.
 	swept, compared, kept time.Time
+	// missed are the dispatches whose messages were not there at the last look. Only those missed twice are sent again: an outcome
+	// may be on its way, and the clock may run faster than the machine's.
+	missed map[string]struct{}
 	// worked: a round went well.
 	worked bool
 }
@@ -141,10 +145,10 @@ func (l *leader) run(ctx context.Context, wake, reconnected <-chan struct{}) err
 	return nil
 }
 
-// sleep waits for the next thing to do. A job that is due already has no room: an outcome's wake-up brings it.
+// sleep waits for the next thing to do.
 func (l *leader) sleep(ctx context.Context, due time.Time, pause *time.Timer, wake, reconnected <-chan struct{}) error {
 	var rung <-chan struct{}
-	if due.After(l.now()) {
+	if !due.IsZero() {
 		var release func()
 		rung, release = l.alarm(due)
 		defer release()
@@ -166,26 +170,34 @@ func (l *leader) sleep(ctx context.Context, due time.Time, pause *time.Timer, wa
 }
 
 // round publishes one window of events and dispatches what is due; more says that another round has work at once, due is when
-// the next job falls due, zero when none waits.
+// the next job falls due, zero when none waits. A job that is due already and was not sent has no room: the outcome that makes
+// some wakes the relay.
 func (l *leader) round(ctx context.Context) (more bool, due time.Time, err error) {
 	events, err := l.publishEvents(ctx)
 	if err != nil {
 		return false, due, err
 	}
-	due, _, err = l.lead.NextDue(ctx)
+	next, err := l.lead.NextDue(ctx, classes())
 	if err != nil {
 		return false, due, err
 	}
-	jobs := 0
-	if !due.IsZero() && !due.After(l.now()) {
-		if jobs, err = l.dispatchJobs(ctx); err != nil {
-			return false, due, err
+	jobs, now := 0, l.now()
+	for _, class := range classes() { // the meetings' own first
+		at, waits := next[class]
+		if !waits {
+			continue
 		}
-		tasks, err := l.dispatchTasks(ctx)
+		if at.After(now) {
+			if due.IsZero() || at.Before(due) {
+				due = at
+			}
+			continue
+		}
+		sent, err := l.dispatch(ctx, class)
 		if err != nil {
 			return false, due, err
 		}
-		jobs += tasks
+		jobs += sent
 	}
 	return events >= publishWindow || jobs > 0, due, l.lookAfter(ctx)
 }
@@ -195,7 +207,7 @@ func (l *leader) lookAfter(ctx context.Context) error {
 	now := time.Now()
 	if now.Sub(l.swept) >= sweepEvery {
 		l.swept = now
-		if err := l.resendLost(ctx, outcomeWait); err != nil {
+		if err := l.resendLost(ctx, outcomeWait, 2); err != nil {
 			return err
 		}
 	}
@@ -363,21 +375,31 @@ func (l *leader) dispatchJobs(ctx context.Context) (int, error) {
 	return len(sent), nil
 }
 
-// resendLost sends again what was sent longer than age ago, has no outcome, and is not in the stream any more. Age alone is no
-// reason.
-func (l *leader) resendLost(ctx context.Context, age time.Duration) error {
-	out, err := l.lead.OutSince(ctx, l.now().Add(-age))
-	if err != nil || len(out) == 0 {
-		return err
-	}
-	waiting, err := l.inStream(ctx)
+// resendLost sends again what was sent longer than age ago, has no outcome, and was not in the stream at this many looks in a
+// row, one or two. Age alone is no reason.
+func (l *leader) resendLost(ctx context.Context, age time.Duration, looks int) error {
+	out, err := l.lead.OutSince(ctx, l.now().Add(-age), classes())
 	if err != nil {
 		return err
 	}
+	missed := l.missed
+	l.missed = make(map[string]struct{})
 	var lost []app.JobRef
-	for _, job := range out {
-		if _, there := waiting[dispatchID(job.ID, job.Dispatch)]; !there {
-			lost = append(lost, job)
+	for class, jobs := range out {
+		waiting, err := l.inStream(ctx, class)
+		if err != nil {
+			return err
+		}
+		for _, job := range jobs {
+			id := dispatchID(job.ID, job.Dispatch)
+			if _, there := waiting[id]; there {
+				continue
+			}
+			if _, before := missed[id]; before || looks == 1 {
+				lost = append(lost, job)
+				continue
+			}
+			l.missed[id] = struct{}{}
 		}
 	}
 	if len(lost) == 0 {
@@ -395,16 +417,16 @@ func dispatchID(job string, dispatch int64) string {
 	return job + "." + strconv.FormatInt(dispatch, 10)
 }
 
-// inStream collects the message ids of the jobs that MEET_JOBS holds; they are few, because the jobs that are out are
+// inStream collects the message ids of the jobs of a class that MEET_JOBS holds; they are few, because the jobs that are out are
 // bounded.
-func (l *leader) inStream(ctx context.Context) (map[string]struct{}, error) {
+func (l *leader) inStream(ctx context.Context, class string) (map[string]struct{}, error) {
 	stream, err := l.bus.JetStream().Stream(ctx, subject.StreamJobs)
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", subject.StreamJobs, err)
 	}
 	found := make(map[string]struct{})
 	for seq := stream.CachedInfo().State.FirstSeq; ; {
-		msg, err := stream.GetMsg(ctx, max(seq, 1), jetstream.WithGetMsgSubject(subject.OfJob("*", "*")))
+		msg, err := stream.GetMsg(ctx, max(seq, 1), jetstream.WithGetMsgSubject(subject.OfJob(class, "*")))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return found, nil
 		}
@@ -451,7 +473,7 @@ func (l *leader) recover(ctx context.Context) error {
 		}
 	}
 	if !now.JobsCreated.Equal(state.JobsCreated) {
-		if err := l.resendLost(ctx, sentBefore); err != nil {
+		if err := l.resendLost(ctx, sentBefore, 1); err != nil {
 			return err
 		}
 	}

@@ -299,7 +299,11 @@ func TestAJobWhoseMessageIsLostIsSentAgainAfterTenSecondsAndOnlyThen(t *testing.
 		{100 * time.Hour, []string{"due 1", "out 1", "out 1"}}, // age alone is no reason
 	} {
 		w.clock.Advance(step.after)
-		if err := l.resendLost(t.Context(), outcomeWait); err != nil || !slices.Equal(out(), step.want) {
+		before := out()
+		if err := l.resendLost(t.Context(), outcomeWait, 2); err != nil || !slices.Equal(out(), before) {
+			t.Fatalf("after %s, sent again at the first look: %q, %v", step.after, out(), err)
+		}
+		if err := l.resendLost(t.Context(), outcomeWait, 2); err != nil || !slices.Equal(out(), step.want) {
 			t.Fatalf("after %s: %q, %v", step.after, out(), err)
 		}
 	}

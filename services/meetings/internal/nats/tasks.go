@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,23 +14,33 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 )
 
-// taskClasses are the classes whose jobs are no meetings'. Each has a limit of its own, so that none waits for another.
-func taskClasses() []string { return []string{subject.ClassObserve} }
+// outLimits says of each class of jobs that are no meetings' how many are out at most, so that none waits for another. More than
+// a class's consumer may hold unacknowledged would only wait in the stream, and be looked through when a job is missed.
+var outLimits = map[string]int{
+	subject.ClassObserve: 1024,
+	// Long ones, of which a scheduler runs a few.
+	subject.ClassExport:       64,
+	subject.ClassHousekeeping: 8,
+}
 
-// dispatchTasks sends the due jobs that are no meetings', as far as there is room, and returns how many it were.
-func (l *leader) dispatchTasks(ctx context.Context) (int, error) {
-	sent := 0
-	for _, class := range taskClasses() {
-		tasks, err := l.lead.SendTasks(ctx, class, l.now(), app.TaskLimit)
-		if err != nil {
-			return sent, err
-		}
-		if err := l.publishTasks(ctx, class, tasks); err != nil {
-			return sent, err
-		}
-		sent += len(tasks)
+// classes are all whose jobs the relay sends.
+func classes() []string {
+	return append([]string{subject.ClassGoogle}, slices.Sorted(maps.Keys(outLimits))...)
+}
+
+// taskWindow is how many jobs of a class are sent before the meetings' own are looked at again: a create never waits longer.
+const taskWindow = 256
+
+// dispatch sends the jobs of a class that are due, as far as there is room, and returns how many it were.
+func (l *leader) dispatch(ctx context.Context, class string) (int, error) {
+	if class == subject.ClassGoogle {
+		return l.dispatchJobs(ctx)
 	}
-	return sent, nil
+	tasks, err := l.lead.SendTasks(ctx, class, l.now(), outLimits[class], taskWindow)
+	if err != nil {
+		return 0, err
+	}
+	return len(tasks), l.publishTasks(ctx, class, tasks)
 }
 
 // publishTasks waits for the stream's word; what it did not store is found again by resendLost.
@@ -59,5 +71,6 @@ func (l *leader) publishTasks(ctx context.Context, class string, tasks []app.Tas
 			return fmt.Errorf("publish job %s: %w", tasks[i].JobID, context.Cause(ctx))
 		}
 	}
+	failpoint.Here("relay.jobs_published")
 	return nil
 }

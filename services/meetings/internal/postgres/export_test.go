@@ -58,10 +58,10 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	capture("operation", func(q *db.Queries) { _, _ = q.GetOperation(ctx, db.GetOperationParams{ID: id, Kinds: operations}) })
 	capture("user", func(q *db.Queries) { _, _ = q.GetUser(ctx, db.GetUserParams{ID: 7}) })
 	capture("number events", func(q *db.Queries) { _, _ = q.NumberEvents(ctx, 500) })
-	capture("next due", func(q *db.Queries) { _, _ = q.NextDue(ctx) })
+	capture("next due", func(q *db.Queries) { _, _ = q.NextDue(ctx, []string{"google", "observe"}) })
 	capture("count out", func(q *db.Queries) { _, _ = q.CountOut(ctx, app.DispatchLimit) })
 	capture("send due", func(q *db.Queries) { _, _ = q.SendDueJobs(ctx, db.SendDueJobsParams{Now: now, RowLimit: 256}) })
-	capture("out since", func(q *db.Queries) { _, _ = q.OutSince(ctx, now) })
+	capture("out since", func(q *db.Queries) { _, _ = q.OutSince(ctx, db.OutSinceParams{Classes: []string{"google", "observe"}, Before: now}) })
 	capture("lock calendars", func(q *db.Queries) {
 		_, _ = q.LockCalendars(ctx, db.LockCalendarsParams{Ids: []int64{7}, Channels: []string{"channel-7"}})
 	})

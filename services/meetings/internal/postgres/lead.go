@@ -205,27 +205,28 @@ func (l *lead) SendDue(ctx context.Context, now time.Time, limit int) ([]*meetin
 	return meetings, nil
 }
 
-func (l *lead) NextDue(ctx context.Context) (time.Time, bool, error) {
-	due, err := l.q.NextDue(ctx)
+func (l *lead) NextDue(ctx context.Context, classes []string) (map[string]time.Time, error) {
+	rows, err := l.q.NextDue(ctx, classes)
 	if err != nil {
-		return time.Time{}, false, fmt.Errorf("find the next due job: %w", err)
+		return nil, fmt.Errorf("find the next due jobs: %w", err)
 	}
-	if len(due) == 0 {
-		return time.Time{}, false, nil
+	next := make(map[string]time.Time, len(rows))
+	for _, r := range rows {
+		next[r.Class] = r.DueAt.UTC()
 	}
-	return due[0].UTC(), true, nil
+	return next, nil
 }
 
-func (l *lead) OutSince(ctx context.Context, before time.Time) ([]app.JobRef, error) {
-	rows, err := l.q.OutSince(ctx, before)
+func (l *lead) OutSince(ctx context.Context, before time.Time, classes []string) (map[string][]app.JobRef, error) {
+	rows, err := l.q.OutSince(ctx, db.OutSinceParams{Classes: classes, Before: before})
 	if err != nil {
 		return nil, fmt.Errorf("find jobs without an outcome: %w", err)
 	}
-	refs := make([]app.JobRef, 0, len(rows))
+	out := make(map[string][]app.JobRef, len(classes))
 	for _, r := range rows {
-		refs = append(refs, app.JobRef{ID: r.ID.String(), Dispatch: r.Dispatch})
+		out[r.Class] = append(out[r.Class], app.JobRef{ID: r.ID.String(), Dispatch: r.Dispatch})
 	}
-	return refs, nil
+	return out, nil
 }
 
 func (l *lead) SendAgain(ctx context.Context, jobs []app.JobRef, now time.Time) error {

@@ -12,23 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const countOutOf = `-- name: CountOutOf :one
-SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'out' AND class = $1::text LIMIT $2::bigint) AS out
-`
-
-type CountOutOfParams struct {
-	Class string
-	Bound int64
-}
-
-// Bounded, as CountOut.
-func (q *Queries) CountOutOf(ctx context.Context, arg CountOutOfParams) (int64, error) {
-	row := q.db.QueryRow(ctx, countOutOf, arg.Class, arg.Bound)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const followCalendars = `-- name: FollowCalendars :exec
 INSERT INTO jobs (id, class, kind, key, payload, state, priority, due_at, dispatch, failed_attempts, created_at)
 SELECT t.id, 'observe', 'follow_calendar', c.id::text,
@@ -58,7 +41,7 @@ func (q *Queries) FollowCalendars(ctx context.Context, arg FollowCalendarsParams
 }
 
 const lockCalendars = `-- name: LockCalendars :many
-SELECT c.id, c.place, c.account, c.calendar_id, c.busy_until, c.sync_token, c.full_pass_at, c.read_at, c.read_again, c.channel_id, c.channel_resource, c.channel_token_hash, c.channel_expires_at, c.failure_code, c.failure_message, c.created_at, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload FROM calendars c JOIN jobs j ON j.kind = 'follow_calendar' AND j.key = c.id::text AND j.key <> ''
+SELECT c.id, c.place, c.account, c.calendar_id, c.busy_until, c.sync_token, c.full_pass_at, c.read_at, c.read_again, c.channel_id, c.channel_resource, c.channel_token_hash, c.channel_expires_at, c.failure_code, c.failure_message, c.created_at, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM calendars c JOIN jobs j ON j.kind = 'follow_calendar' AND j.key = c.id::text AND j.key <> ''
 WHERE c.id = ANY ($1::bigint[]) OR c.channel_id = ANY ($2::text[]) AND c.channel_id <> ''
 ORDER BY c.id FOR UPDATE OF c, j
 `
@@ -117,6 +100,7 @@ func (q *Queries) LockCalendars(ctx context.Context, arg LockCalendarsParams) ([
 			&i.Job.EndedAt,
 			&i.Job.Key,
 			&i.Job.Payload,
+			&i.Job.Result,
 		); err != nil {
 			return nil, err
 		}
@@ -222,55 +206,6 @@ func (q *Queries) SeeCalendars(ctx context.Context, arg SeeCalendarsParams) erro
 		arg.BusyUntils,
 	)
 	return err
-}
-
-const sendDueTasks = `-- name: SendDueTasks :many
-WITH chosen AS (
-    SELECT d.id FROM jobs d WHERE d.state = 'due' AND d.class = $2::text AND d.due_at <= $1::timestamptz
-    ORDER BY d.due_at LIMIT $3::bigint FOR UPDATE OF d SKIP LOCKED
-)
-UPDATE jobs j SET state = 'out', dispatch = j.dispatch + 1, dispatched_at = $1::timestamptz FROM chosen WHERE j.id = chosen.id
-RETURNING j.id, j.kind, j.dispatch,
-    (j.payload || jsonb_build_object('jobId', j.id::text, 'dispatch', j.dispatch::text, 'failedAttempts', j.failed_attempts))::text AS body
-`
-
-type SendDueTasksParams struct {
-	Now      time.Time
-	Class    string
-	RowLimit int64
-}
-
-type SendDueTasksRow struct {
-	ID       uuid.UUID
-	Kind     string
-	Dispatch int64
-	Body     string
-}
-
-// Rows of a class whose jobs are no meetings', oldest first, each with its whole message.
-func (q *Queries) SendDueTasks(ctx context.Context, arg SendDueTasksParams) ([]SendDueTasksRow, error) {
-	rows, err := q.db.Query(ctx, sendDueTasks, arg.Now, arg.Class, arg.RowLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []SendDueTasksRow
-	for rows.Next() {
-		var i SendDueTasksRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Kind,
-			&i.Dispatch,
-			&i.Body,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const updateCalendar = `-- name: UpdateCalendar :exec

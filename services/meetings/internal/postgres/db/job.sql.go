@@ -81,7 +81,7 @@ func (q *Queries) InsertGoogleJobs(ctx context.Context, arg InsertGoogleJobsPara
 }
 
 const lockGoogleJobs = `-- name: LockGoogleJobs :many
-SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload FROM jobs j
+SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM jobs j
 WHERE j.class = 'google' AND j.meeting_id = ANY ($1::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
 ORDER BY j.meeting_id FOR UPDATE OF j
 `
@@ -120,6 +120,7 @@ func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) 
 			&i.EndedAt,
 			&i.Key,
 			&i.Payload,
+			&i.Result,
 		); err != nil {
 			return nil, err
 		}
@@ -132,25 +133,29 @@ func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) 
 }
 
 const nextDue = `-- name: NextDue :many
-(SELECT due_at FROM jobs WHERE state = 'due' AND class = 'google' ORDER BY due_at LIMIT 1)
-UNION ALL (SELECT due_at FROM jobs WHERE state = 'due' AND class = 'observe' ORDER BY due_at LIMIT 1)
-ORDER BY due_at
+SELECT c.class::text AS class, next.due_at FROM (SELECT unnest($1::text[]) AS class) AS c
+CROSS JOIN LATERAL (SELECT j.due_at FROM jobs j WHERE j.state = 'due' AND j.class = c.class ORDER BY j.due_at LIMIT 1) AS next
 `
 
-// None or one of each class.
-func (q *Queries) NextDue(ctx context.Context) ([]time.Time, error) {
-	rows, err := q.db.Query(ctx, nextDue)
+type NextDueRow struct {
+	Class string
+	DueAt time.Time
+}
+
+// None or one of each class, each by one step into the index.
+func (q *Queries) NextDue(ctx context.Context, classes []string) ([]NextDueRow, error) {
+	rows, err := q.db.Query(ctx, nextDue, classes)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []time.Time
+	var items []NextDueRow
 	for rows.Next() {
-		var due_at time.Time
-		if err := rows.Scan(&due_at); err != nil {
+		var i NextDueRow
+		if err := rows.Scan(&i.Class, &i.DueAt); err != nil {
 			return nil, err
 		}
-		items = append(items, due_at)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -159,18 +164,25 @@ func (q *Queries) NextDue(ctx context.Context) ([]time.Time, error) {
 }
 
 const outSince = `-- name: OutSince :many
-(SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'google' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000)
-UNION ALL (SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'observe' AND dispatched_at < $1::timestamptz ORDER BY dispatched_at LIMIT 1000)
+SELECT c.class::text AS class, sent.id, sent.dispatch FROM (SELECT unnest($1::text[]) AS class) AS c
+CROSS JOIN LATERAL (SELECT j.id, j.dispatch FROM jobs j WHERE j.state = 'out' AND j.class = c.class AND j.dispatched_at < $2::timestamptz
+                    ORDER BY j.dispatched_at LIMIT 2000) AS sent
 `
 
+type OutSinceParams struct {
+	Classes []string
+	Before  time.Time
+}
+
 type OutSinceRow struct {
+	Class    string
 	ID       uuid.UUID
 	Dispatch int64
 }
 
 // Sent before the given time and without an outcome; the relay looks whether their messages are still there.
-func (q *Queries) OutSince(ctx context.Context, before time.Time) ([]OutSinceRow, error) {
-	rows, err := q.db.Query(ctx, outSince, before)
+func (q *Queries) OutSince(ctx context.Context, arg OutSinceParams) ([]OutSinceRow, error) {
+	rows, err := q.db.Query(ctx, outSince, arg.Classes, arg.Before)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +190,7 @@ func (q *Queries) OutSince(ctx context.Context, before time.Time) ([]OutSinceRow
 	var items []OutSinceRow
 	for rows.Next() {
 		var i OutSinceRow
-		if err := rows.Scan(&i.ID, &i.Dispatch); err != nil {
+		if err := rows.Scan(&i.Class, &i.ID, &i.Dispatch); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

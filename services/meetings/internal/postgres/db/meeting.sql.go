@@ -28,7 +28,7 @@ func (q *Queries) DeleteGuests(ctx context.Context, arg DeleteGuestsParams) erro
 }
 
 const getMeeting = `-- name: GetMeeting :one
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, u.id, u.username, u.email, u.first_name, u.last_name, u.role, u.is_active, u.password_hash, u.date_joined FROM meetings m JOIN users u ON u.id = m.organizer_id WHERE m.id = $1
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, m.legal_hold, m.legal_hold_reason, u.id, u.username, u.email, u.first_name, u.last_name, u.role, u.is_active, u.password_hash, u.date_joined FROM meetings m JOIN users u ON u.id = m.organizer_id WHERE m.id = $1
 `
 
 type GetMeetingRow struct {
@@ -86,6 +86,8 @@ func (q *Queries) GetMeeting(ctx context.Context, id int64) (GetMeetingRow, erro
 		&i.Meeting.EventShown,
 		&i.Meeting.EventNoticed,
 		&i.Meeting.RecordingReason,
+		&i.Meeting.LegalHold,
+		&i.Meeting.LegalHoldReason,
 		&i.User.ID,
 		&i.User.Username,
 		&i.User.Email,
@@ -121,7 +123,7 @@ func (q *Queries) GetParticipant(ctx context.Context, id int64) (Participant, er
 }
 
 const getRecording = `-- name: GetRecording :one
-SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at FROM recordings WHERE id = $1
+SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at, conference_id, name, file_state, file_name, mime_type, file_checked_at, drive_sha256, drive_md5, export_state, object_key, compared_with, exported_at, verified_at, delete_after, deleted_at, failure_code, failure_message, shared_with FROM recordings WHERE id = $1
 `
 
 func (q *Queries) GetRecording(ctx context.Context, id int64) (Recording, error) {
@@ -141,6 +143,24 @@ func (q *Queries) GetRecording(ctx context.Context, id int64) (Recording, error)
 		&i.Sha256,
 		&i.SizeBytes,
 		&i.CreatedAt,
+		&i.ConferenceID,
+		&i.Name,
+		&i.FileState,
+		&i.FileName,
+		&i.MimeType,
+		&i.FileCheckedAt,
+		&i.DriveSha256,
+		&i.DriveMd5,
+		&i.ExportState,
+		&i.ObjectKey,
+		&i.ComparedWith,
+		&i.ExportedAt,
+		&i.VerifiedAt,
+		&i.DeleteAfter,
+		&i.DeletedAt,
+		&i.FailureCode,
+		&i.FailureMessage,
+		&i.SharedWith,
 	)
 	return i, err
 }
@@ -414,7 +434,7 @@ func (q *Queries) ListParticipants(ctx context.Context, arg ListParticipantsPara
 }
 
 const listRecordings = `-- name: ListRecordings :many
-SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at FROM recordings
+SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at, conference_id, name, file_state, file_name, mime_type, file_checked_at, drive_sha256, drive_md5, export_state, object_key, compared_with, exported_at, verified_at, delete_after, deleted_at, failure_code, failure_message, shared_with FROM recordings
 WHERE ($1::bigint = 0 OR meeting_id = $1) AND ($2::bigint = 0 OR id < $2)
 ORDER BY id DESC LIMIT $3::bigint
 `
@@ -448,6 +468,24 @@ func (q *Queries) ListRecordings(ctx context.Context, arg ListRecordingsParams) 
 			&i.Sha256,
 			&i.SizeBytes,
 			&i.CreatedAt,
+			&i.ConferenceID,
+			&i.Name,
+			&i.FileState,
+			&i.FileName,
+			&i.MimeType,
+			&i.FileCheckedAt,
+			&i.DriveSha256,
+			&i.DriveMd5,
+			&i.ExportState,
+			&i.ObjectKey,
+			&i.ComparedWith,
+			&i.ExportedAt,
+			&i.VerifiedAt,
+			&i.DeleteAfter,
+			&i.DeletedAt,
+			&i.FailureCode,
+			&i.FailureMessage,
+			&i.SharedWith,
 		); err != nil {
 			return nil, err
 		}
@@ -460,7 +498,7 @@ func (q *Queries) ListRecordings(ctx context.Context, arg ListRecordingsParams) 
 }
 
 const lockMeetings = `-- name: LockMeetings :many
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, u.username FROM meetings m JOIN users u ON u.id = m.organizer_id
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, m.legal_hold, m.legal_hold_reason, u.username FROM meetings m JOIN users u ON u.id = m.organizer_id
 WHERE m.id = ANY ($1::bigint[]) OR m.uid = ANY ($2::uuid[])
 ORDER BY m.id FOR NO KEY UPDATE OF m
 `
@@ -532,6 +570,8 @@ func (q *Queries) LockMeetings(ctx context.Context, arg LockMeetingsParams) ([]L
 			&i.Meeting.EventShown,
 			&i.Meeting.EventNoticed,
 			&i.Meeting.RecordingReason,
+			&i.Meeting.LegalHold,
+			&i.Meeting.LegalHoldReason,
 			&i.Username,
 		); err != nil {
 			return nil, err
@@ -545,7 +585,7 @@ func (q *Queries) LockMeetings(ctx context.Context, arg LockMeetingsParams) ([]L
 }
 
 const longestRecording = `-- name: LongestRecording :many
-SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at FROM recordings WHERE meeting_id = $1 ORDER BY duration_seconds DESC NULLS LAST, id LIMIT 1
+SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at, conference_id, name, file_state, file_name, mime_type, file_checked_at, drive_sha256, drive_md5, export_state, object_key, compared_with, exported_at, verified_at, delete_after, deleted_at, failure_code, failure_message, shared_with FROM recordings WHERE meeting_id = $1 ORDER BY duration_seconds DESC NULLS LAST, id LIMIT 1
 `
 
 // None or one.
@@ -572,6 +612,24 @@ func (q *Queries) LongestRecording(ctx context.Context, meetingID int64) ([]Reco
 			&i.Sha256,
 			&i.SizeBytes,
 			&i.CreatedAt,
+			&i.ConferenceID,
+			&i.Name,
+			&i.FileState,
+			&i.FileName,
+			&i.MimeType,
+			&i.FileCheckedAt,
+			&i.DriveSha256,
+			&i.DriveMd5,
+			&i.ExportState,
+			&i.ObjectKey,
+			&i.ComparedWith,
+			&i.ExportedAt,
+			&i.VerifiedAt,
+			&i.DeleteAfter,
+			&i.DeletedAt,
+			&i.FailureCode,
+			&i.FailureMessage,
+			&i.SharedWith,
 		); err != nil {
 			return nil, err
 		}
@@ -812,7 +870,7 @@ func (q *Queries) UpdateMeetings(ctx context.Context, arg UpdateMeetingsParams) 
 }
 
 const wishesOf = `-- name: WishesOf :many
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, array(SELECT p.email FROM participants p WHERE p.meeting_id = m.id AND p.invited ORDER BY p.id)::text[] AS guests
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, m.legal_hold, m.legal_hold_reason, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, array(SELECT p.email FROM participants p WHERE p.meeting_id = m.id AND p.invited ORDER BY p.id)::text[] AS guests
 FROM meetings m JOIN jobs j ON j.meeting_id = m.id AND j.class = 'google' WHERE m.id = ANY ($1::bigint[])
 `
 
@@ -879,6 +937,8 @@ func (q *Queries) WishesOf(ctx context.Context, ids []int64) ([]WishesOfRow, err
 			&i.Meeting.EventShown,
 			&i.Meeting.EventNoticed,
 			&i.Meeting.RecordingReason,
+			&i.Meeting.LegalHold,
+			&i.Meeting.LegalHoldReason,
 			&i.Job.ID,
 			&i.Job.Class,
 			&i.Job.Kind,
@@ -897,6 +957,7 @@ func (q *Queries) WishesOf(ctx context.Context, ids []int64) ([]WishesOfRow, err
 			&i.Job.EndedAt,
 			&i.Job.Key,
 			&i.Job.Payload,
+			&i.Job.Result,
 			&i.Guests,
 		); err != nil {
 			return nil, err

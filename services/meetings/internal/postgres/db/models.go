@@ -10,6 +10,31 @@ import (
 	"github.com/google/uuid"
 )
 
+type Attendee struct {
+	ID            int64
+	ConferenceID  int64
+	Name          string
+	Kind          string
+	GoogleUser    string
+	DisplayName   string
+	Email         string
+	FirstJoinedAt *time.Time
+	LastLeftAt    *time.Time
+	ParticipantID *int64
+	Match         string
+	MatchReason   string
+}
+
+type AttendeeSession struct {
+	Name       string
+	AttendeeID int64
+	JoinedAt   *time.Time
+	LeftAt     *time.Time
+	Exact      bool
+	JoinedTold bool
+	LeftTold   bool
+}
+
 type Calendar struct {
 	ID               int64
 	Place            string
@@ -40,6 +65,23 @@ type Command struct {
 	Refused    string
 	MeetingID  *int64
 	EndedAt    time.Time
+}
+
+type Conference struct {
+	ID                int64
+	MeetingID         int64
+	Record            string
+	StartedAt         time.Time
+	EndedAt           *time.Time
+	EndExact          bool
+	ExpiresAt         *time.Time
+	Source            string
+	RecordingsReadAt  *time.Time
+	AttendeesReadAt   *time.Time
+	SessionsReadAt    *time.Time
+	TranscriptsReadAt *time.Time
+	NotStartedTold    bool
+	CreatedAt         time.Time
 }
 
 type Event struct {
@@ -73,6 +115,7 @@ type Job struct {
 	EndedAt        *time.Time
 	Key            string
 	Payload        []byte
+	Result         []byte
 }
 
 type Meeting struct {
@@ -122,6 +165,8 @@ type Meeting struct {
 	EventShown            string
 	EventNoticed          *time.Time
 	RecordingReason       string
+	LegalHold             bool
+	LegalHoldReason       string
 }
 
 type Participant struct {
@@ -150,6 +195,24 @@ type Recording struct {
 	Sha256          string
 	SizeBytes       *int64
 	CreatedAt       time.Time
+	ConferenceID    *int64
+	Name            string
+	FileState       string
+	FileName        string
+	MimeType        string
+	FileCheckedAt   *time.Time
+	DriveSha256     string
+	DriveMd5        string
+	ExportState     string
+	ObjectKey       string
+	ComparedWith    string
+	ExportedAt      *time.Time
+	VerifiedAt      *time.Time
+	DeleteAfter     *time.Time
+	DeletedAt       *time.Time
+	FailureCode     string
+	FailureMessage  string
+	SharedWith      []string
 }
 
 type Relay struct {
@@ -159,6 +222,50 @@ type Relay struct {
 	EventsCreated *time.Time
 	EventsLastSeq int64
 	JobsCreated   *time.Time
+}
+
+type SpaceOwner struct {
+	ID                    int64
+	Account               string
+	GoogleUser            string
+	BusyUntil             time.Time
+	ListedUntil           *time.Time
+	ReadAt                *time.Time
+	ReadAgain             bool
+	Subscription          string
+	SubscriptionState     string
+	SubscriptionReason    string
+	SubscriptionExpiresAt *time.Time
+	SubscriptionCheckedAt *time.Time
+	NoticedAt             *time.Time
+	FailureCode           string
+	FailureMessage        string
+	CreatedAt             time.Time
+}
+
+type Transcript struct {
+	ID            int64
+	MeetingID     int64
+	ConferenceID  int64
+	Name          string
+	State         string
+	StartedAt     *time.Time
+	EndedAt       *time.Time
+	DocumentID    string
+	ExportUri     string
+	EntriesReadAt *time.Time
+	CreatedAt     time.Time
+}
+
+type TranscriptEntry struct {
+	ID           int64
+	TranscriptID int64
+	Name         string
+	Attendee     string
+	Text         string
+	Language     string
+	StartedAt    time.Time
+	EndedAt      time.Time
 }
 
 type User struct {

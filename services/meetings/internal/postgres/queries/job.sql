@@ -52,15 +52,15 @@ WHERE j.id = chosen.id
 RETURNING j.meeting_id, j.priority, chosen.turn, j.due_at;
 
 -- name: NextDue :many
--- None or one of each class.
-(SELECT due_at FROM jobs WHERE state = 'due' AND class = 'google' ORDER BY due_at LIMIT 1)
-UNION ALL (SELECT due_at FROM jobs WHERE state = 'due' AND class = 'observe' ORDER BY due_at LIMIT 1)
-ORDER BY due_at;
+-- None or one of each class, each by one step into the index.
+SELECT c.class::text AS class, next.due_at FROM (SELECT unnest(@classes::text[]) AS class) AS c
+CROSS JOIN LATERAL (SELECT j.due_at FROM jobs j WHERE j.state = 'due' AND j.class = c.class ORDER BY j.due_at LIMIT 1) AS next;
 
 -- name: OutSince :many
 -- Sent before the given time and without an outcome; the relay looks whether their messages are still there.
-(SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'google' AND dispatched_at < @before::timestamptz ORDER BY dispatched_at LIMIT 1000)
-UNION ALL (SELECT id, dispatch FROM jobs WHERE state = 'out' AND class = 'observe' AND dispatched_at < @before::timestamptz ORDER BY dispatched_at LIMIT 1000);
+SELECT c.class::text AS class, sent.id, sent.dispatch FROM (SELECT unnest(@classes::text[]) AS class) AS c
+CROSS JOIN LATERAL (SELECT j.id, j.dispatch FROM jobs j WHERE j.state = 'out' AND j.class = c.class AND j.dispatched_at < @before::timestamptz
+                    ORDER BY j.dispatched_at LIMIT 2000) AS sent;
 
 -- name: SendAgain :exec
 -- The message is gone and no outcome came: due at once, if nothing happened in between. Locked in the order of the batches. The
