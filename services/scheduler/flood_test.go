@@ -278,8 +278,12 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 			t.Fatal(err)
 		}
 		work := job.NewSyncMeeting(client, client, limiter, followed.Now, job.DefaultTiming(), log)
+		metrics, err := nats.NewMetrics(registry)
+		if err != nil {
+			t.Fatal(err)
+		}
 		run("quotas", limiter.Run)
-		run("jobs", nats.NewGoogleJobs(nats.Config{GoogleWorkers: 64}, b, work, log).Run)
+		run("jobs", nats.NewGoogleJobs(nats.Config{GoogleWorkers: 64}, b, work, metrics, log).Run)
 	}
 
 	f := &flood{

@@ -122,7 +122,7 @@ func BenchmarkJob(b *testing.B) {
 			outcomes <- struct{}{}
 		})
 	}()
-	jobs := nats.NewGoogleJobs(nats.Config{GoogleWorkers: 64}, connect(), newGoogle(b, log), log)
+	jobs := nats.NewGoogleJobs(nats.Config{GoogleWorkers: 64}, connect(), newGoogle(b, log), newMetrics(b), log)
 	b.ReportAllocs()
 	b.ResetTimer()
 	go func() { done <- jobs.Run(ctx) }()

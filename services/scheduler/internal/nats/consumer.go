@@ -30,7 +30,8 @@ import (
 
 // Config of the consumers.
 type Config struct {
-	GoogleWorkers int `env:"MEET_GOOGLE_WORKERS" envDefault:"64" help:"how many calls to Google one scheduler makes side by side"`
+	GoogleWorkers  int `env:"MEET_GOOGLE_WORKERS" envDefault:"64" help:"how many calls to Google one scheduler makes side by side for creates and changes"`
+	ObserveWorkers int `env:"MEET_OBSERVE_WORKERS" envDefault:"256" help:"how many calendars, conferences and recordings one scheduler looks at side by side; Google's quotas decide how many calls that is"`
 
 	// Lease is how often the lease of a message in hand is extended; well below the consumer's AckWait. Set by tests.
 	Lease time.Duration `env:"-"`
@@ -40,10 +41,16 @@ type Config struct {
 
 // Check names the settings that make no sense.
 func (c Config) Check() error {
-	if c.GoogleWorkers < 1 || c.GoogleWorkers > maxWorkers {
-		return config.Bad("MEET_GOOGLE_WORKERS", fmt.Sprintf("%d is not possible", c.GoogleWorkers), fmt.Sprintf("use 1 to %d, or leave it out for 64", maxWorkers))
+	var problems []error
+	for _, v := range []struct {
+		name         string
+		value, usual int
+	}{{"MEET_GOOGLE_WORKERS", c.GoogleWorkers, 64}, {"MEET_OBSERVE_WORKERS", c.ObserveWorkers, 256}} {
+		if v.value < 1 || v.value > maxWorkers {
+			problems = append(problems, config.Bad(v.name, fmt.Sprintf("%d is not possible", v.value), fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, v.usual)))
+		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 const (
@@ -71,14 +78,12 @@ var outcomeIDs = uuid.MustParse("0f9d6a5e-2c0b-5c63-9c54-6f3f7c1f7a52")
 
 // GoogleJobs consumes the jobs of class google.
 type GoogleJobs struct {
-	settler
+	*desk
 
-	config Config
-	sync   *job.SyncMeeting
+	sync *job.SyncMeeting
 
 	mu     sync.Mutex
-	held   map[jetstream.Msg]struct{} // in hand or waiting here: their leases are extended
-	inHand map[int64]hand             // by meeting
+	inHand map[int64]hand // by meeting
 }
 
 // hand is a message that is being worked on.
@@ -88,102 +93,15 @@ type hand struct {
 }
 
 // NewGoogleJobs makes the consumer; Run runs it.
-func NewGoogleJobs(c Config, b *bus.Bus, sync *job.SyncMeeting, log *slog.Logger) *GoogleJobs {
-	if c.Lease <= 0 {
-		c.Lease = defaultLease
-	}
-	if c.Grace <= 0 {
-		c.Grace = defaultGrace
-	}
-	return &GoogleJobs{
-		settler: settler{bus: b, log: log}, config: c, sync: sync,
-		held: make(map[jetstream.Msg]struct{}), inHand: make(map[int64]hand),
-	}
+func NewGoogleJobs(c Config, b *bus.Bus, sync *job.SyncMeeting, m *Metrics, log *slog.Logger) *GoogleJobs {
+	return &GoogleJobs{desk: newDesk(c, b, subject.ClassGoogle, c.GoogleWorkers, m, log), sync: sync, inHand: make(map[int64]hand)}
 }
 
 // Run works until ctx ends; then jobs in hand get Config.Grace to finish and the rest is handed back.
-func (g *GoogleJobs) Run(ctx context.Context) error {
-	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
-	queue := make(chan jetstream.Msg, g.config.GoogleWorkers)
-	var workers, keeper sync.WaitGroup
-	for range g.config.GoogleWorkers {
-		workers.Go(func() {
-			for msg := range queue {
-				if ctx.Err() != nil {
-					g.giveBack(msg, 0)
-				} else {
-					g.work(working, msg)
-				}
-				g.release(msg)
-			}
-		})
-	}
-	keeper.Go(func() { g.keepLeases(working) })
-
-	err := g.bus.Consume(ctx, subject.StreamJobs, subject.JobConsumer(subject.ClassGoogle), g.config.GoogleWorkers, func(msg jetstream.Msg) {
-		g.hold(msg)
-		select {
-		case queue <- msg:
-		case <-ctx.Done():
-			g.giveBack(msg, 0)
-			g.release(msg)
-		}
-	})
-	close(queue)
-	grace := time.AfterFunc(g.config.Grace, stopWork)
-	workers.Wait()
-	grace.Stop()
-	stopWork()
-	keeper.Wait()
-	return err
-}
-
-func (g *GoogleJobs) hold(msg jetstream.Msg) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.held[msg] = struct{}{}
-}
-
-func (g *GoogleJobs) release(msg jetstream.Msg) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.held, msg)
-}
-
-// keepLeases tells NATS that the messages here are being seen to. A message that is settled meanwhile answers with an error
-// that means nothing.
-func (g *GoogleJobs) keepLeases(ctx context.Context) {
-	tick := time.NewTicker(g.config.Lease)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		g.mu.Lock()
-		msgs := make([]jetstream.Msg, 0, len(g.held))
-		for msg := range g.held {
-			msgs = append(msgs, msg)
-		}
-		g.mu.Unlock()
-		for _, msg := range msgs {
-			if err := msg.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-				g.log.WarnContext(ctx, "lease was not extended", "subject", msg.Subject(), "error", err)
-			}
-		}
-	}
-}
+func (g *GoogleJobs) Run(ctx context.Context) error { return g.run(ctx, g.work) }
 
 // work runs one message to its end: settled, handed back, or left to come again.
 func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
-	defer func() {
-		if p := recover(); p != nil { // a message that kills its handler would kill every scheduler in turn
-			g.log.ErrorContext(ctx, "message handler panicked", "subject", msg.Subject(), "panic", p, "stack", string(debug.Stack()))
-			g.bury(ctx, msg, fmt.Sprintf("panic: %v", p))
-		}
-	}()
 	meta, err := msg.Metadata()
 	if err != nil {
 		g.bury(ctx, msg, err.Error())
@@ -334,9 +252,10 @@ func (g *GoogleJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.S
 	return err
 }
 
-// Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *job.FollowCalendar, *slog.Logger; provides nothing, runs the consumers.
+// Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *job.FollowCalendar, prometheus.Registerer, *slog.Logger; provides
+// nothing, runs the consumers.
 var Module = fx.Module("scheduler/nats",
-	fx.Provide(NewGoogleJobs, NewObserveJobs, fx.Private),
+	fx.Provide(NewMetrics, NewGoogleJobs, NewObserveJobs, fx.Private),
 	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, o *ObserveJobs) {
 		lifecycle.Go(lc, sd, log, "observe jobs", o.Run)
 	}),

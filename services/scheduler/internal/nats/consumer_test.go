@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -186,7 +187,7 @@ func (r *rig) scheduler(t *testing.T, config nats.Config) (stop func()) {
 	timing := job.DefaultTiming()
 	timing.Short = []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}
 	sync := job.NewSyncMeeting(r.calendar, spaces{}, quota.None{}, clock.System(), timing, r.log)
-	jobs := nats.NewGoogleJobs(config, r.connect(t), sync, r.log)
+	jobs := nats.NewGoogleJobs(config, r.connect(t), sync, newMetrics(t), r.log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- jobs.Run(ctx) }()
@@ -664,4 +665,13 @@ func TestAJobIsNotAcknowledgedBeforeItsOutcomeIsStored(t *testing.T) {
 		t.Errorf("outcome %v", o.MeetingSyncedRequest)
 	}
 	r.sees(t, "+ACK")
+}
+
+func newMetrics(t testing.TB) *nats.Metrics {
+	t.Helper()
+	m, err := nats.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }

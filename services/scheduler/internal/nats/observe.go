@@ -2,11 +2,8 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,68 +19,29 @@ import (
 )
 
 const (
-	// observers is how many calendars one scheduler reads side by side.
-	observers = 8
 	// partWait bounds the wait for the commit of one part of an outcome.
 	partWait = 10 * time.Second
 	// forgetWait bounds the end of a channel that was replaced.
 	forgetWait = 10 * time.Second
 )
 
-// ObserveJobs consumes the jobs of class observe: what reads at Google and changes nothing there.
+// ObserveJobs consumes the jobs of class observe: what reads at Google and changes nothing there that anybody sees.
 type ObserveJobs struct {
-	settler
+	*desk
 
-	config Config
 	follow *job.FollowCalendar
 }
 
 // NewObserveJobs makes the consumer; Run runs it.
-func NewObserveJobs(c Config, b *bus.Bus, follow *job.FollowCalendar, log *slog.Logger) *ObserveJobs {
-	if c.Lease <= 0 {
-		c.Lease = defaultLease
-	}
-	if c.Grace <= 0 {
-		c.Grace = defaultGrace
-	}
-	return &ObserveJobs{settler: settler{bus: b, log: log}, config: c, follow: follow}
+func NewObserveJobs(c Config, b *bus.Bus, follow *job.FollowCalendar, m *Metrics, log *slog.Logger) *ObserveJobs {
+	return &ObserveJobs{desk: newDesk(c, b, subject.ClassObserve, c.ObserveWorkers, m, log), follow: follow}
 }
 
 // Run works until ctx ends; then jobs in hand get Config.Grace to finish and the rest is handed back.
-func (o *ObserveJobs) Run(ctx context.Context) error {
-	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
-	places := make(chan struct{}, observers)
-	var workers sync.WaitGroup
-	err := o.bus.Consume(ctx, subject.StreamJobs, subject.JobConsumer(subject.ClassObserve), observers, func(msg jetstream.Msg) {
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
-			o.giveBack(msg, 0)
-			return
-		}
-		workers.Go(func() {
-			defer func() { <-places }()
-			o.work(working, msg)
-		})
-	})
-	grace := time.AfterFunc(o.config.Grace, stopWork)
-	workers.Wait()
-	grace.Stop()
-	return err
-}
+func (o *ObserveJobs) Run(ctx context.Context) error { return o.run(ctx, o.work) }
 
-// work runs one message to its end. A message that kills its handler would kill every scheduler in turn: it is buried.
+// work runs one message to its end.
 func (o *ObserveJobs) work(ctx context.Context, msg jetstream.Msg) {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	go o.keepLease(ctx, msg)
-	defer func() {
-		if p := recover(); p != nil {
-			o.log.ErrorContext(ctx, "message handler panicked", "subject", msg.Subject(), "panic", p, "stack", string(debug.Stack()))
-			o.bury(ctx, msg, fmt.Sprintf("panic: %v", p))
-		}
-	}()
 	if msg.Subject() != string(subject.FollowCalendar) {
 		o.bury(ctx, msg, "no handler for this kind of job")
 		return
@@ -149,20 +107,4 @@ func (o *ObserveJobs) send(ctx context.Context, part *meetv1.CalendarFollowedReq
 		return nil // the calendar is not there any more
 	}
 	return err
-}
-
-// keepLease tells NATS that the message is being seen to.
-func (o *ObserveJobs) keepLease(ctx context.Context, msg jetstream.Msg) {
-	tick := time.NewTicker(o.config.Lease)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if err := msg.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-				o.log.WarnContext(ctx, "lease was not extended", "subject", msg.Subject(), "error", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }
