@@ -13,7 +13,8 @@ PREFIX   := github.com/meet-middleware/meet-middleware
 PACKAGES := $(PREFIX)/...
 TOOLS    := $(CURDIR)/.tools
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOBUILD  := go build -trimpath -buildvcs=false -ldflags '-s -w -X $(PREFIX)/pkg/buildinfo.version=$(VERSION)'
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+GOBUILD  := go build -trimpath -buildvcs=false -ldflags '-s -w -X $(PREFIX)/pkg/buildinfo.version=$(VERSION) -X $(PREFIX)/pkg/buildinfo.commit=$(COMMIT)'
 
 # Modules that have Go files, as folders.
 MODULES = $(shell for m in $$(sed -n 's/^[[:space:]]*\.\/\([a-z/]*\)$$/\1/p' go.work); do \

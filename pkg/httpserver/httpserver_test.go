@@ -183,6 +183,20 @@ func TestLocalURLReachesThisMachine(t *testing.T) {
 	}
 }
 
+func TestLoopbackIsWhatThisMachineAloneReaches(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"127.0.0.1:8000": true, "127.9.9.9:8000": true, "127.0.0.1": true, "[::1]:8000": true, "[::1]": true, "::1": true,
+		"[::ffff:127.0.0.1]:80": true, "::ffff:127.0.0.1": true, "[::ffff:7f00:1]:80": true,
+		"localhost:8000": true, "localhost": true, "LocalHost:8000": true, "LOCALHOST": true,
+		"": false, ":8000": false, "0.0.0.0:8000": false, "[::]:8000": false, "10.0.0.7:8000": false, "10.0.0.7": false, "[::ffff:10.0.0.7]:80": false,
+		"localhost.example.com:8000": false, "127.0.0.1.example.com:80": false, "128.0.0.1:80": false, "[2001:db8::1]:80": false, "127.1:80": false,
+	} {
+		if got := httpserver.Loopback(addr); got != want {
+			t.Errorf("Loopback(%q) = %t, want %t", addr, got, want)
+		}
+	}
+}
+
 var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 func ops(t *testing.T, h *httpserver.Health) *httpserver.Ops {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
@@ -47,8 +46,7 @@ func NewOps(c OpsConfig, health *Health, metrics prometheus.Gatherer, log *slog.
 // onThisMachine hides a handler from other machines: a heap profile may hold secrets.
 func onThisMachine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		if !Loopback(r.RemoteAddr) {
 			http.NotFound(w, r)
 			return
 		}

@@ -62,7 +62,7 @@ func newBackend(lc fx.Lifecycle, c backend.Config, b *bus.Bus) *backend.Backend 
 }
 
 func newBuild(who *auth.Auth) compat.Build {
-	return compat.Build{Version: buildinfo.Version(), Commit: buildinfo.Version(), AuthMode: string(who.Mode())}
+	return compat.Build{Version: buildinfo.Version(), Commit: buildinfo.Commit(), AuthMode: string(who.Mode())}
 }
 
 func newRPC(b *backend.Backend, nats *bus.Bus, log *slog.Logger) (*rpc.Handler, error) {

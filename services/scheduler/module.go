@@ -4,9 +4,6 @@ package scheduler
 
 import (
 	"errors"
-	"net"
-	"net/netip"
-	"strings"
 
 	"go.uber.org/fx"
 
@@ -71,7 +68,7 @@ type Settings struct {
 // Check completes the settings and names those that are missing together.
 func (s *Settings) Check() error {
 	s.Bus.Name = "scheduler"
-	s.Service.Development = s.Log.Debug || s.Addr == "" || loopback(s.Addr)
+	s.Service.Development = s.Log.Debug || s.Addr == "" || httpserver.Loopback(s.Addr)
 	return errors.Join(s.Service.CheckTarget(false), s.Clock.CheckAgainst(s.Service.Emulated()))
 }
 
@@ -85,17 +82,4 @@ func Program(s Settings) fx.Option {
 		Module,
 		httpserver.Ready,
 	)
-}
-
-// loopback tells whether addr is reached from this machine only.
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }

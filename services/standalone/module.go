@@ -49,12 +49,11 @@ type Settings struct {
 
 // Check completes the settings and names those that are missing together.
 func (s *Settings) Check() error {
-	host, _, err := net.SplitHostPort(s.Gateway.Edge.ListenAddr())
-	if err != nil {
+	addr := s.Gateway.Edge.ListenAddr()
+	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return config.Bad("MEET_ADDR", "is no host:port", "write as 127.0.0.1:8000")
 	}
-	ip := net.ParseIP(host)
-	s.Scheduler.Development = s.Log.Debug || host == "localhost" || ip != nil && ip.IsLoopback()
+	s.Scheduler.Development = s.Log.Debug || httpserver.Loopback(addr)
 	return errors.Join(s.Scheduler.CheckTarget(true), s.Clock.CheckAgainst(s.Scheduler.Emulated()))
 }
 

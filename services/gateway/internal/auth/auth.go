@@ -5,13 +5,12 @@ package auth
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 )
 
 // Config of who may call.
@@ -36,24 +35,10 @@ func (c Config) ModeAt(addr string) Mode {
 	if c.Auth != "" {
 		return c.Auth
 	}
-	if c.Debug || Loopback(addr) {
+	if c.Debug || httpserver.Loopback(addr) {
 		return Open
 	}
 	return Keys
-}
-
-// Loopback tells whether addr, a host with or without a port, can be reached from this machine only. An empty host listens
-// everywhere.
-func Loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // LocalAdmin is everybody in open mode.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
-	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 )
 
 const (
@@ -96,7 +96,7 @@ func allowOrigins(c Config, next http.Handler) http.Handler {
 // localOrigin tells whether a page was served from this machine.
 func localOrigin(origin string) bool {
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && auth.Loopback(u.Host)
+	return err == nil && u.Host != "" && httpserver.Loopback(u.Host)
 }
 
 // checkOrigins refuses what a browser never sends as an origin.
@@ -124,7 +124,7 @@ type hosts struct {
 func newHosts(c Config) hosts {
 	h := hosts{exact: make(map[string]bool)}
 	if len(c.AllowedHosts) == 0 {
-		h.addresses = auth.Loopback(c.ListenAddr())
+		h.addresses = httpserver.Loopback(c.ListenAddr())
 		h.any = !h.addresses
 	}
 	for _, host := range c.AllowedHosts {
@@ -147,7 +147,7 @@ func (h hosts) allow(header string) bool {
 		return true
 	}
 	host := strings.TrimSuffix(strings.ToLower(hostOf(header)), ".")
-	if h.exact[host] || auth.Loopback(host) || strings.HasSuffix(host, ".localhost") {
+	if h.exact[host] || httpserver.Loopback(host) || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	for _, suffix := range h.suffixes {
