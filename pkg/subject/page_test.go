@@ -47,7 +47,11 @@ func descriptor[M proto.Message]() protoreflect.MessageDescriptor {
 func commands() []entry {
 	return []entry{
 		CreateMeeting.entry(), UpdateMeeting.entry(), CancelMeeting.entry(), ProvisionMeeting.entry(), MeetingSynced.entry(),
-		CalendarFollowed.entry(), CalendarNoticed.entry(), CreateUser.entry(), UpdateUser.entry(),
+		CalendarFollowed.entry(), CalendarNoticed.entry(), ConferenceObserved.entry(), ConferenceNoticed.entry(), SyncRecording.entry(),
+		SyncAllRecordings.entry(), VerifyRecording.entry(), ShareRecording.entry(), RecordingExported.entry(), ExportVerified.entry(),
+		ExportDeleted.entry(), RecordingShared.entry(), SetLegalHold.entry(), RunHousekeeping.entry(), CreateUser.entry(), UpdateUser.entry(),
+		CreateKey.entry(), RotateKey.entry(), RevokeKey.entry(), OpenSession.entry(), CloseSession.entry(), ClaimAdmin.entry(),
+		RecordAudit.entry(), ErasePerson.entry(),
 	}
 }
 
@@ -55,7 +59,10 @@ func queries() []entry {
 	return []entry{
 		GetMeeting.entry(), LookupMeeting.entry(), ListMeetings.entry(), ListParticipants.entry(), GetParticipant.entry(),
 		ListRecordings.entry(), GetRecording.entry(), ListEvents.entry(), GetOperation.entry(), GetUser.entry(),
-		ListUsers.entry(), GetUserStats.entry(), VerifyPassword.entry(), CheckHealth.entry(), GetMeetingWish.entry(), Diagnose.entry(),
+		ListUsers.entry(), GetUserStats.entry(), VerifyPassword.entry(), CheckHealth.entry(), GetMeetingWish.entry(), GetConferencePlan.entry(),
+		GetCoverage.entry(), GetAttendance.entry(), GetTranscript.entry(), GetJob.entry(), ListJobs.entry(), Diagnose.entry(),
+		Authenticate.entry(), CheckLogin.entry(), GetSetupState.entry(), GetKey.entry(), ListKeys.entry(), ListAudit.entry(),
+		VerifyAudit.entry(), ExportPerson.entry(),
 	}
 }
 
@@ -63,11 +70,21 @@ func events() []entry {
 	return []entry{
 		MeetingCreated.entry(), MeetingReady.entry(), MeetingProvisionFailed.entry(), MeetingUpdated.entry(),
 		MeetingRescheduled.entry(), MeetingStatusChanged.entry(), MeetingCancelled.entry(), MeetingSyncedEvent.entry(),
-		MeetingSyncFailed.entry(), MeetingDrifted.entry(), ParticipantResponded.entry(), UserCreated.entry(), UserUpdated.entry(),
+		MeetingSyncFailed.entry(), MeetingDrifted.entry(), ParticipantResponded.entry(), MeetingStarted.entry(), MeetingEnded.entry(),
+		LegalHoldChanged.entry(), ParticipantJoined.entry(), ParticipantLeft.entry(), ParticipantNoShow.entry(), RecordingStarted.entry(),
+		RecordingNotStarted.entry(), RecordingFileGenerated.entry(), RecordingExportedEvent.entry(), RecordingVerified.entry(),
+		RecordingMismatch.entry(), RecordingMissing.entry(), RecordingDeleted.entry(), RecordingSharedEvent.entry(), RecordingReport.entry(),
+		TranscriptGenerated.entry(), NoticesStateChanged.entry(), UserCreated.entry(), UserUpdated.entry(),
 	}
 }
 
-func jobs() []entry { return []entry{SyncMeeting.entry(), FollowCalendar.entry()} }
+func jobs() []entry {
+	return []entry{
+		SyncMeeting.entry(), FollowCalendar.entry(), CheckRecording.entry(), SyncRecordingNow.entry(), FollowConferences.entry(),
+		ExportRecording.entry(), VerifyExport.entry(), DeleteExport.entry(), ShareRecordingJob.entry(), SyncAll.entry(), Report.entry(),
+		Retention.entry(),
+	}
+}
 
 func TestThePageOfSubjectsHasEverySubject(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "subject.go", nil, 0)

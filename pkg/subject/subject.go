@@ -46,6 +46,15 @@ const (
 	RunHousekeeping    Command[*meetv1.RunHousekeepingRequest, *meetv1.RunHousekeepingResponse]       = "meet.cmd.housekeeping.run"
 	CreateUser         Command[*meetv1.CreateUserRequest, *meetv1.UserResponse]                       = "meet.cmd.user.create"
 	UpdateUser         Command[*meetv1.UpdateUserRequest, *meetv1.UserResponse]                       = "meet.cmd.user.update"
+
+	CreateKey    Command[*meetv1.StoreKeyRequest, *meetv1.StoreKeyResponse]         = "meet.cmd.access.create_key"
+	RotateKey    Command[*meetv1.StoreRotatedKeyRequest, *meetv1.StoreKeyResponse]  = "meet.cmd.access.rotate_key"
+	RevokeKey    Command[*meetv1.RevokeKeyRequest, *meetv1.StoreKeyResponse]        = "meet.cmd.access.revoke_key"
+	OpenSession  Command[*meetv1.OpenSessionRequest, *meetv1.OpenSessionResponse]   = "meet.cmd.access.open_session"
+	CloseSession Command[*meetv1.CloseSessionRequest, *meetv1.CloseSessionResponse] = "meet.cmd.access.close_session"
+	ClaimAdmin   Command[*meetv1.ClaimAdminRequest, *meetv1.UserResponse]           = "meet.cmd.access.claim_admin"
+	RecordAudit  Command[*meetv1.RecordAuditRequest, *meetv1.RecordAuditResponse]   = "meet.cmd.audit.record"
+	ErasePerson  Command[*meetv1.ErasePersonRequest, *meetv1.ErasePersonResponse]   = "meet.cmd.privacy.erase"
 )
 
 // The queries; the last two tokens are who answers and the method's name.
@@ -72,6 +81,15 @@ const (
 	GetJob            Query[*meetv1.GetJobRequest, *meetv1.Job]                                = "meet.query.meetings.GetJob"
 	ListJobs          Query[*meetv1.ListJobsRequest, *meetv1.ListJobsResponse]                 = "meet.query.meetings.ListJobs"
 	Diagnose          Query[*meetv1.DiagnoseRequest, *meetv1.DiagnoseResponse]                 = "meet.query.scheduler.Diagnose"
+
+	Authenticate  Query[*meetv1.AuthenticateRequest, *meetv1.AuthenticateResponse]   = "meet.query.meetings.Authenticate"
+	CheckLogin    Query[*meetv1.CheckLoginRequest, *meetv1.CheckLoginResponse]       = "meet.query.meetings.CheckLogin"
+	GetSetupState Query[*meetv1.GetSetupStateRequest, *meetv1.GetSetupStateResponse] = "meet.query.meetings.GetSetupState"
+	GetKey        Query[*meetv1.GetKeyRequest, *meetv1.ApiKey]                       = "meet.query.meetings.GetKey"
+	ListKeys      Query[*meetv1.ListKeysRequest, *meetv1.ListKeysResponse]           = "meet.query.meetings.ListKeys"
+	ListAudit     Query[*meetv1.ListAuditRequest, *meetv1.ListAuditResponse]         = "meet.query.meetings.ListAudit"
+	VerifyAudit   Query[*meetv1.VerifyAuditRequest, *meetv1.VerifyAuditResponse]     = "meet.query.meetings.VerifyAudit"
+	ExportPerson  Query[*meetv1.ExportPersonRequest, *meetv1.ExportPersonResponse]   = "meet.query.meetings.ExportPerson"
 )
 
 // The events.
@@ -138,6 +156,9 @@ const (
 	// GoogleState is published by a scheduler when one of Google's APIs goes down or comes back, and every few seconds while it
 	// is down: a GoogleAPIState as JSON.
 	GoogleState = "meet.state.google"
+	// AccessChanged is published after a commit that ends or changes what a credential may: a key, a session, a user. Its body
+	// names the principal, such as key:mm_live_7Kq2mXa9 or user:12; empty: drop all that is remembered.
+	AccessChanged = "meet.access.changed"
 	// SchedulerAlive is published by each scheduler every few seconds, with a name of its own for this run.
 	SchedulerAlive = "meet.state.scheduler"
 

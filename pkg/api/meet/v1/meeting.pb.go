@@ -1448,7 +1448,9 @@ type LookupMeetingRequest struct {
 	//	*LookupMeetingRequest_GoogleEventId
 	//	*LookupMeetingRequest_MeetingCode
 	//	*LookupMeetingRequest_MeetLink
-	By            isLookupMeetingRequest_By `protobuf_oneof:"by"`
+	By isLookupMeetingRequest_By `protobuf_oneof:"by"`
+	// Only among this organizer's; 0: any.
+	OrganizerId   int64 `protobuf:"varint,5,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1524,6 +1526,13 @@ func (x *LookupMeetingRequest) GetMeetLink() string {
 		}
 	}
 	return ""
+}
+
+func (x *LookupMeetingRequest) GetOrganizerId() int64 {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return 0
 }
 
 type isLookupMeetingRequest_By interface {
@@ -2523,7 +2532,7 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\ameeting\x18\x01 \x01(\v2\x10.meet.v1.MeetingR\ameeting\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\".\n" +
 	"\x11GetMeetingRequest\x12\x19\n" +
-	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\xf1\x01\n" +
+	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\x9d\x02\n" +
 	"\x14LookupMeetingRequest\x12;\n" +
 	"\x12external_reference\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xff\x01H\x00R\x11externalReference\x124\n" +
@@ -2531,7 +2540,8 @@ const file_meet_v1_meeting_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\bH\x00R\rgoogleEventId\x12.\n" +
 	"\fmeeting_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00R\vmeetingCode\x12)\n" +
 	"\tmeet_link\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x10H\x00R\bmeetLinkB\v\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x10H\x00R\bmeetLink\x12*\n" +
+	"\forganizer_id\x18\x05 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\vorganizerIdB\v\n" +
 	"\x02by\x12\x05\xbaH\x02\b\x01\"\x90\x04\n" +
 	"\x13ListMeetingsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +

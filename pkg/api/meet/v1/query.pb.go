@@ -28,8 +28,10 @@ type ListParticipantsRequest struct {
 	// 0: of all meetings.
 	MeetingId int64 `protobuf:"varint,1,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
 	// 0: 1000.
-	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageSize  int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// 0: of all organizers.
+	OrganizerId   int64 `protobuf:"varint,4,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,6 +85,13 @@ func (x *ListParticipantsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListParticipantsRequest) GetOrganizerId() int64 {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return 0
 }
 
 type ListParticipantsResponse struct {
@@ -393,7 +402,9 @@ type ListEventsRequest struct {
 	// Events with a greater sequence.
 	AfterSequence int64 `protobuf:"varint,2,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	// 0: 100; at most 1000.
-	PageSize      int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// 0: of all organizers, and of what is no meeting's.
+	OrganizerId   int64 `protobuf:"varint,4,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -445,6 +456,13 @@ func (x *ListEventsRequest) GetAfterSequence() int64 {
 func (x *ListEventsRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetOrganizerId() int64 {
+	if x != nil {
+		return x.OrganizerId
 	}
 	return 0
 }
@@ -880,13 +898,14 @@ var File_meet_v1_query_proto protoreflect.FileDescriptor
 
 const file_meet_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x13meet/v1/query.proto\x12\ameet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11meet/v1/job.proto\x1a\x15meet/v1/meeting.proto\"t\n" +
+	"\x13meet/v1/query.proto\x12\ameet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11meet/v1/job.proto\x1a\x15meet/v1/meeting.proto\"\x97\x01\n" +
 	"\x17ListParticipantsRequest\x12\x1d\n" +
 	"\n" +
 	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"|\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
+	"\forganizer_id\x18\x04 \x01(\x03R\vorganizerId\"|\n" +
 	"\x18ListParticipantsResponse\x128\n" +
 	"\fparticipants\x18\x01 \x03(\v2\x14.meet.v1.ParticipantR\fparticipants\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"'\n" +
@@ -909,12 +928,13 @@ const file_meet_v1_query_proto_rawDesc = "" +
 	"recordings\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
 	"\x13GetRecordingRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x03R\x02id\"v\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"\x99\x01\n" +
 	"\x11ListEventsRequest\x12\x1d\n" +
 	"\n" +
 	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12%\n" +
 	"\x0eafter_sequence\x18\x02 \x01(\x03R\rafterSequence\x12\x1b\n" +
-	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"r\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12!\n" +
+	"\forganizer_id\x18\x04 \x01(\x03R\vorganizerId\"r\n" +
 	"\x12ListEventsResponse\x12,\n" +
 	"\x06events\x18\x01 \x03(\v2\x14.meet.v1.LoggedEventR\x06events\x12.\n" +
 	"\x13next_after_sequence\x18\x02 \x01(\x03R\x11nextAfterSequence\"\xd3\x01\n" +

@@ -272,9 +272,11 @@ type ListJobsRequest struct {
 	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	MeetingId int64                  `protobuf:"varint,3,opt,name=meeting_id,json=meetingId,proto3" json:"meeting_id,omitempty"`
 	// due, out, done or failed; empty: any.
-	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
-	Class         string `protobuf:"bytes,5,opt,name=class,proto3" json:"class,omitempty"`
-	Kind          string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Class string `protobuf:"bytes,5,opt,name=class,proto3" json:"class,omitempty"`
+	Kind  string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	// 0: of all organizers, and of what is no meeting's.
+	OrganizerId   int64 `protobuf:"varint,7,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -349,6 +351,13 @@ func (x *ListJobsRequest) GetKind() string {
 		return x.Kind
 	}
 	return ""
+}
+
+func (x *ListJobsRequest) GetOrganizerId() int64 {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return 0
 }
 
 type ListJobsResponse struct {
@@ -2028,7 +2037,7 @@ const file_meet_v1_recording_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\"*\n" +
 	"\rGetJobRequest\x12\x19\n" +
-	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\xf5\x01\n" +
+	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\xa1\x02\n" +
 	"\x0fListJobsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -2038,7 +2047,8 @@ const file_meet_v1_recording_proto_rawDesc = "" +
 	"meeting_id\x18\x03 \x01(\x03R\tmeetingId\x125\n" +
 	"\x05state\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1aR\x00R\x03dueR\x03outR\x04doneR\x06failedR\x05state\x12\x1d\n" +
 	"\x05class\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\x05class\x12\x1b\n" +
-	"\x04kind\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04kind\"\\\n" +
+	"\x04kind\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04kind\x12*\n" +
+	"\forganizer_id\x18\a \x01(\x03B\a\xbaH\x04\"\x02(\x00R\vorganizerId\"\\\n" +
 	"\x10ListJobsResponse\x12 \n" +
 	"\x04jobs\x18\x01 \x03(\v2\f.meet.v1.JobR\x04jobs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"@\n" +

@@ -89,8 +89,10 @@ type ListUsersRequest struct {
 	// Part of the username, without regard to case.
 	UsernameContains string `protobuf:"bytes,5,opt,name=username_contains,json=usernameContains,proto3" json:"username_contains,omitempty"`
 	IncludeInactive  bool   `protobuf:"varint,6,opt,name=include_inactive,json=includeInactive,proto3" json:"include_inactive,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Only this one; 0: any.
+	Id            int64 `protobuf:"varint,7,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListUsersRequest) Reset() {
@@ -163,6 +165,13 @@ func (x *ListUsersRequest) GetIncludeInactive() bool {
 		return x.IncludeInactive
 	}
 	return false
+}
+
+func (x *ListUsersRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
 }
 
 // ListUsersResponse is one page, newest first.
@@ -627,7 +636,7 @@ const file_meet_v1_user_proto_rawDesc = "" +
 	"\x12meet/v1/user.proto\x12\ameet.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x15meet/v1/meeting.proto\"T\n" +
 	"\x0eGetUserRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x02id\x12)\n" +
-	"\x10include_inactive\x18\x02 \x01(\bR\x0fincludeInactive\"\xa8\x02\n" +
+	"\x10include_inactive\x18\x02 \x01(\bR\x0fincludeInactive\"\xc1\x02\n" +
 	"\x10ListUsersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -636,7 +645,8 @@ const file_meet_v1_user_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\x0e2\x11.meet.v1.UserRoleB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04role\x12/\n" +
 	"\x0eemail_contains\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\remailContains\x125\n" +
 	"\x11username_contains\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x96\x01R\x10usernameContains\x12)\n" +
-	"\x10include_inactive\x18\x06 \x01(\bR\x0fincludeInactive\"`\n" +
+	"\x10include_inactive\x18\x06 \x01(\bR\x0fincludeInactive\x12\x17\n" +
+	"\x02id\x18\a \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x02id\"`\n" +
 	"\x11ListUsersResponse\x12#\n" +
 	"\x05users\x18\x01 \x03(\v2\r.meet.v1.UserR\x05users\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x15\n" +
