@@ -6,6 +6,8 @@ ALTER TABLE meetings
     ADD COLUMN legal_hold        boolean NOT NULL DEFAULT false,
     ADD COLUMN legal_hold_reason text    NOT NULL DEFAULT '';
 CREATE INDEX meetings_space ON meetings (space) WHERE space <> '';
+-- What an account has ahead.
+CREATE INDEX meetings_account ON meetings (google_account, scheduled_start) WHERE google_account <> '' AND scheduled_start IS NOT NULL;
 CREATE INDEX meetings_recording ON meetings (recording_state, scheduled_start) WHERE recording_state NOT IN ('not_expected', 'verified');
 
 -- The accounts that own the spaces of our meetings: conferences are read, and notices subscribed to, in their names. Each has a
@@ -30,11 +32,14 @@ CREATE TABLE space_owners (
     subscription_checked_at timestamptz,
     -- The newest notice that came through it.
     noticed_at              timestamptz,
+    -- When the newest conference began: notices that are older do not arrive.
+    held_at                 timestamptz,
     failure_code            text        NOT NULL DEFAULT '',
     failure_message         text        NOT NULL DEFAULT '',
     created_at              timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX space_owners_subscription ON space_owners (subscription) WHERE subscription <> '';
+CREATE INDEX space_owners_google_user ON space_owners (google_user) WHERE google_user <> '';
 
 -- One time that people were in a space. Google forgets it 30 days after its end; we do not.
 CREATE TABLE conferences (
@@ -42,6 +47,8 @@ CREATE TABLE conferences (
     meeting_id     bigint      NOT NULL REFERENCES meetings (id),
     -- conferenceRecords/…
     record         text        NOT NULL UNIQUE,
+    -- In whose name it is read.
+    account        text        NOT NULL,
     started_at     timestamptz NOT NULL,
     ended_at       timestamptz,
     -- Google itself told the end; else it is a notice's time.
@@ -59,6 +66,8 @@ CREATE TABLE conferences (
     created_at     timestamptz NOT NULL
 );
 CREATE INDEX conferences_meeting ON conferences (meeting_id, started_at);
+-- A listing begins with the oldest whose end Google has not told.
+CREATE INDEX conferences_open ON conferences (account, started_at) WHERE NOT end_exact;
 
 -- People seen in a conference.
 CREATE TABLE attendees (
@@ -76,7 +85,10 @@ CREATE TABLE attendees (
     last_left_at   timestamptz,
     participant_id bigint REFERENCES participants (id) ON DELETE SET NULL,
     match          text        NOT NULL DEFAULT '' CHECK (match IN ('', 'certain', 'likely', 'possible')),
-    match_reason   text        NOT NULL DEFAULT ''
+    match_reason   text        NOT NULL DEFAULT '',
+    -- participant.joined and left were told of the person as a whole, because sessions are not read.
+    joined_told    boolean     NOT NULL DEFAULT false,
+    left_told      boolean     NOT NULL DEFAULT false
 );
 CREATE INDEX attendees_conference ON attendees (conference_id);
 CREATE INDEX attendees_participant ON attendees (participant_id) WHERE participant_id IS NOT NULL;
@@ -95,6 +107,10 @@ CREATE TABLE attendee_sessions (
     left_told   boolean     NOT NULL DEFAULT false
 );
 CREATE INDEX attendee_sessions_attendee ON attendee_sessions (attendee_id);
+
+ALTER TABLE participants
+    -- participant.no_show was told.
+    ADD COLUMN no_show_told boolean NOT NULL DEFAULT false;
 
 ALTER TABLE recordings
     ADD COLUMN conference_id  bigint REFERENCES conferences (id),

@@ -372,13 +372,16 @@ type ConferenceReading struct {
 	Recordings   bool `protobuf:"varint,3,opt,name=recordings,proto3" json:"recordings,omitempty"`
 	// The files of its recordings in Drive, whether they are there.
 	Files bool `protobuf:"varint,4,opt,name=files,proto3" json:"files,omitempty"`
-	// People, first join and last leave.
+	// People, first join and last leave. They and what follows are only read of a conference that is over: ended says so, or the
+	// listing does.
 	Attendees bool `protobuf:"varint,5,opt,name=attendees,proto3" json:"attendees,omitempty"`
 	// Each person's sessions, at one call a person.
 	Sessions    bool `protobuf:"varint,6,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	Transcripts bool `protobuf:"varint,7,opt,name=transcripts,proto3" json:"transcripts,omitempty"`
 	// What the transcripts say.
-	Entries       bool `protobuf:"varint,8,opt,name=entries,proto3" json:"entries,omitempty"`
+	Entries bool `protobuf:"varint,8,opt,name=entries,proto3" json:"entries,omitempty"`
+	// It is known to be over.
+	Ended         bool `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +468,13 @@ func (x *ConferenceReading) GetTranscripts() bool {
 func (x *ConferenceReading) GetEntries() bool {
 	if x != nil {
 		return x.Entries
+	}
+	return false
+}
+
+func (x *ConferenceReading) GetEnded() bool {
+	if x != nil {
+		return x.Ended
 	}
 	return false
 }
@@ -566,8 +576,9 @@ type ObservedConference struct {
 	// True: Google knows the record no more.
 	Gone bool `protobuf:"varint,7,opt,name=gone,proto3" json:"gone,omitempty"`
 	// True: recordings are all that there are.
-	RecordingsRead  bool                  `protobuf:"varint,8,opt,name=recordings_read,json=recordingsRead,proto3" json:"recordings_read,omitempty"`
-	Recordings      []*ObservedRecording  `protobuf:"bytes,9,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	RecordingsRead bool                 `protobuf:"varint,8,opt,name=recordings_read,json=recordingsRead,proto3" json:"recordings_read,omitempty"`
+	Recordings     []*ObservedRecording `protobuf:"bytes,9,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	// True: with this part attendees are all that there are.
 	AttendeesRead   bool                  `protobuf:"varint,10,opt,name=attendees_read,json=attendeesRead,proto3" json:"attendees_read,omitempty"`
 	Attendees       []*ObservedAttendee   `protobuf:"bytes,11,rep,name=attendees,proto3" json:"attendees,omitempty"`
 	TranscriptsRead bool                  `protobuf:"varint,12,opt,name=transcripts_read,json=transcriptsRead,proto3" json:"transcripts_read,omitempty"`
@@ -1657,7 +1668,7 @@ const file_meet_v1_conference_proto_rawDesc = "" +
 	"\x05fresh\x18\b \x01(\v2\x1a.meet.v1.ConferenceReadingR\x05fresh\x12?\n" +
 	"\fsubscription\x18\t \x01(\v2\x1b.meet.v1.NoticeSubscriptionR\fsubscription\x12\x1c\n" +
 	"\tsubscribe\x18\n" +
-	" \x01(\bR\tsubscribe\"\xfc\x01\n" +
+	" \x01(\bR\tsubscribe\"\x92\x02\n" +
 	"\x11ConferenceReading\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\tR\x06record\x12#\n" +
 	"\rrecord_itself\x18\x02 \x01(\bR\frecordItself\x12\x1e\n" +
@@ -1668,7 +1679,8 @@ const file_meet_v1_conference_proto_rawDesc = "" +
 	"\tattendees\x18\x05 \x01(\bR\tattendees\x12\x1a\n" +
 	"\bsessions\x18\x06 \x01(\bR\bsessions\x12 \n" +
 	"\vtranscripts\x18\a \x01(\bR\vtranscripts\x12\x18\n" +
-	"\aentries\x18\b \x01(\bR\aentries\"\xa5\x01\n" +
+	"\aentries\x18\b \x01(\bR\aentries\x12\x14\n" +
+	"\x05ended\x18\t \x01(\bR\x05ended\"\xa5\x01\n" +
 	"\x12NoticeSubscription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +

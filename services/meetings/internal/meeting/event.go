@@ -9,6 +9,9 @@ type fact struct{ Meeting *Meeting }
 
 func (f fact) about() *Meeting { return f.Meeting }
 
+// Fact is what every fact about a meeting embeds, also those that other packages of rules declare.
+type Fact = fact
+
 // About is the meeting that an event is about.
 func About(e Event) *Meeting { return e.about() }
 

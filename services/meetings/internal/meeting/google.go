@@ -331,8 +331,11 @@ const ReasonRecordingNotAllowed = "RECORDING_NOT_ALLOWED"
 // judgeRecording says on the meeting what Google made of the wish to record it.
 func (m *Meeting) judgeRecording(before *Meeting) {
 	switch {
-	case m.Recording != Expected, m.Google.AutoRecording == "ON", m.GoogleSync == SyncOK:
-		m.RecordingReason = ""
+	case m.Recording != Expected: // what was held tells more
+	case m.Google.AutoRecording == "ON", m.GoogleSync == SyncOK:
+		if m.RecordingReason == ReasonRecordingNotAllowed {
+			m.RecordingReason = ""
+		}
 	case m.GoogleSync == SyncFailed && m.Failure != before.Failure && m.Failure.Code != ReasonDrifted &&
 		m.Google.MeetLink != "" && m.Google.EventVersion >= m.WantedVersion:
 		m.RecordingReason = ReasonRecordingNotAllowed // the event is as wanted, so it is the settings that were refused

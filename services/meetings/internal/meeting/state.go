@@ -1,6 +1,10 @@
 package meeting
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // Status is what clients know, and set. The zero Status is invalid.
 type Status uint8
@@ -68,6 +72,37 @@ var recordingNames = map[RecordingState]string{
 	NotExpected: "not_expected", Expected: "expected", Started: "started", Ended: "ended",
 	FileGenerated: "file_generated", Exported: "exported", Verified: "verified", Missing: "missing",
 }
+
+// nextRecording says what each state of the recording may become. What Google did in between is not always seen, so states may be
+// passed over; a second conference begins anew, and a late file heals what was missing.
+var nextRecording = map[RecordingState][]RecordingState{
+	// Recorded by hand, or held before it was called off.
+	NotExpected:   {Expected, Started, Ended, FileGenerated, Missing},
+	Expected:      {NotExpected, Started, Ended, FileGenerated, Missing},
+	Started:       {Ended, FileGenerated, Missing},
+	Ended:         {Started, FileGenerated, Missing},
+	FileGenerated: {Started, Ended, Exported, Verified, Missing},
+	Exported:      {Started, Ended, FileGenerated, Verified, Missing},
+	Verified:      {Started, Ended, FileGenerated, Exported, Missing},
+	Missing:       {NotExpected, Expected, Started, Ended, FileGenerated, Exported, Verified},
+}
+
+// RecordingBecomes moves the recording on at now, with the reason why it may not come or is missing; it tells whether anything
+// changed. A step that is not in the table is an error and changes nothing.
+func (m *Meeting) RecordingBecomes(to RecordingState, reason string, now time.Time) (bool, error) {
+	if to == m.Recording && reason == m.RecordingReason {
+		return false, nil
+	}
+	if to != m.Recording && !slices.Contains(nextRecording[m.Recording], to) {
+		return false, fmt.Errorf("the recording of meeting %d is %s and can't become %s", m.ID, m.Recording, to)
+	}
+	m.Recording, m.RecordingReason = to, reason
+	m.Showed(now)
+	return true, nil
+}
+
+// Showed marks at now that something changed that a client is shown and Google need not know of.
+func (m *Meeting) Showed(now time.Time) { m.changed(now, false) }
 
 // String is the name in the database and on the wire.
 func (s Status) String() string         { return name(statusNames, s) }

@@ -102,7 +102,7 @@ func (q *Queries) GetMeeting(ctx context.Context, id int64) (GetMeetingRow, erro
 }
 
 const getParticipant = `-- name: GetParticipant :one
-SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at FROM participants WHERE id = $1
+SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at, no_show_told FROM participants WHERE id = $1
 `
 
 func (q *Queries) GetParticipant(ctx context.Context, id int64) (Participant, error) {
@@ -118,6 +118,7 @@ func (q *Queries) GetParticipant(ctx context.Context, id int64) (Participant, er
 		&i.JoinedAt,
 		&i.LeftAt,
 		&i.CreatedAt,
+		&i.NoShowTold,
 	)
 	return i, err
 }
@@ -392,7 +393,7 @@ func (q *Queries) ListMeetings(ctx context.Context, arg ListMeetingsParams) ([]L
 }
 
 const listParticipants = `-- name: ListParticipants :many
-SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at FROM participants
+SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at, no_show_told FROM participants
 WHERE ($1::bigint = 0 OR meeting_id = $1) AND id > $2::bigint
 ORDER BY id LIMIT $3::bigint
 `
@@ -422,6 +423,7 @@ func (q *Queries) ListParticipants(ctx context.Context, arg ListParticipantsPara
 			&i.JoinedAt,
 			&i.LeftAt,
 			&i.CreatedAt,
+			&i.NoShowTold,
 		); err != nil {
 			return nil, err
 		}
@@ -713,7 +715,7 @@ func (q *Queries) NextMeetingIDs(ctx context.Context, commandIds []uuid.UUID) ([
 }
 
 const participantsOf = `-- name: ParticipantsOf :many
-SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at FROM participants WHERE meeting_id = $1 ORDER BY id
+SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at, no_show_told FROM participants WHERE meeting_id = $1 ORDER BY id
 `
 
 func (q *Queries) ParticipantsOf(ctx context.Context, meetingID int64) ([]Participant, error) {
@@ -735,6 +737,7 @@ func (q *Queries) ParticipantsOf(ctx context.Context, meetingID int64) ([]Partic
 			&i.JoinedAt,
 			&i.LeftAt,
 			&i.CreatedAt,
+			&i.NoShowTold,
 		); err != nil {
 			return nil, err
 		}

@@ -23,6 +23,8 @@ type Attendee struct {
 	ParticipantID *int64
 	Match         string
 	MatchReason   string
+	JoinedTold    bool
+	LeftTold      bool
 }
 
 type AttendeeSession struct {
@@ -71,6 +73,7 @@ type Conference struct {
 	ID                int64
 	MeetingID         int64
 	Record            string
+	Account           string
 	StartedAt         time.Time
 	EndedAt           *time.Time
 	EndExact          bool
@@ -179,6 +182,7 @@ type Participant struct {
 	JoinedAt       *time.Time
 	LeftAt         *time.Time
 	CreatedAt      time.Time
+	NoShowTold     bool
 }
 
 type Recording struct {
@@ -238,6 +242,7 @@ type SpaceOwner struct {
 	SubscriptionExpiresAt *time.Time
 	SubscriptionCheckedAt *time.Time
 	NoticedAt             *time.Time
+	HeldAt                *time.Time
 	FailureCode           string
 	FailureMessage        string
 	CreatedAt             time.Time
