@@ -1,12 +1,9 @@
 package bus
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -20,6 +17,9 @@ const (
 	headerPrincipal = "Meet-Principal"
 	headerRole      = "Meet-Role"
 	headerUserID    = "Meet-User-Id"
+	headerScopes    = "Meet-Scopes"
+	headerKeyID     = "Meet-Key-Id"
+	headerMode      = "Meet-Credential"
 	headerBodyHash  = "Meet-Body-Hash"
 	headerRequestID = "Meet-Request-Id"
 	headerRemote    = "Meet-Remote-Addr"
@@ -29,16 +29,6 @@ const (
 	HeaderReason  = "Meet-Dead-Reason"
 	HeaderSubject = "Meet-Dead-Subject"
 )
-
-// Principal is who asks, as the gateway knows him.
-type Principal struct {
-	// Name is stable and goes into the command id and the audit log, such as "local-admin" or "key:mm_live_ab12".
-	Name string
-	// Role is admin, service or external.
-	Role string
-	// UserID is the user behind it; 0 when there is none.
-	UserID int64
-}
 
 // Envelope is what travels in headers beside a command.
 type Envelope struct {
@@ -62,26 +52,17 @@ const maxHeader = 1024
 
 // header renders the envelope.
 func (e Envelope) header() nats.Header {
-	h := make(nats.Header, 11)
-	set := func(key, value string) {
-		if value != "" {
-			h[key] = []string{value}
-		}
-	}
-	set(headerCommandID, e.CommandID.String())
+	h := make(nats.Header, 14)
+	set(h, headerCommandID, e.CommandID.String())
 	if !e.Deadline.IsZero() {
-		set(headerDeadline, strconv.FormatInt(e.Deadline.UnixMilli(), 10))
+		set(h, headerDeadline, strconv.FormatInt(e.Deadline.UnixMilli(), 10))
 	}
-	set(headerReply, e.Reply)
-	set(headerPrincipal, e.Principal.Name)
-	set(headerRole, e.Principal.Role)
-	if e.Principal.UserID != 0 {
-		set(headerUserID, strconv.FormatInt(e.Principal.UserID, 10))
-	}
-	set(headerBodyHash, e.BodyHash)
-	set(headerRequestID, e.RequestID)
-	set(headerRemote, e.RemoteAddr)
-	set(headerTrace, e.Traceparent)
+	set(h, headerReply, e.Reply)
+	e.Principal.header(h)
+	set(h, headerBodyHash, e.BodyHash)
+	set(h, headerRequestID, e.RequestID)
+	set(h, headerRemote, e.RemoteAddr)
+	set(h, headerTrace, e.Traceparent)
 	return h
 }
 
@@ -94,12 +75,12 @@ func ParseEnvelope(h nats.Header) (Envelope, error) {
 	e := Envelope{
 		CommandID: id, Reply: h.Get(headerReply), BodyHash: h.Get(headerBodyHash), RequestID: h.Get(headerRequestID),
 		RemoteAddr: h.Get(headerRemote), Traceparent: h.Get(headerTrace),
-		Principal: Principal{Name: h.Get(headerPrincipal), Role: h.Get(headerRole)},
 	}
-	for _, text := range []string{e.Reply, e.BodyHash, e.RequestID, e.RemoteAddr, e.Traceparent, e.Principal.Name, e.Principal.Role} {
-		if len(text) > maxHeader || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return Envelope{}, errors.New("a header of the envelope is too long or holds what no row can hold")
-		}
+	if !sound(e.Reply, e.BodyHash, e.RequestID, e.RemoteAddr, e.Traceparent) {
+		return Envelope{}, errUnsound
+	}
+	if e.Principal, err = parsePrincipal(h.Get); err != nil {
+		return Envelope{}, err
 	}
 	if v := h.Get(headerDeadline); v != "" {
 		ms, err := strconv.ParseInt(v, 10, 64)
@@ -107,11 +88,6 @@ func ParseEnvelope(h nats.Header) (Envelope, error) {
 			return Envelope{}, fmt.Errorf("header %s: %w", headerDeadline, err)
 		}
 		e.Deadline = time.UnixMilli(ms).UTC()
-	}
-	if v := h.Get(headerUserID); v != "" {
-		if e.Principal.UserID, err = strconv.ParseInt(v, 10, 64); err != nil {
-			return Envelope{}, fmt.Errorf("header %s: %w", headerUserID, err)
-		}
 	}
 	return e, nil
 }

@@ -24,7 +24,7 @@ const (
 	ReasonSchedulerUnreachable = "SCHEDULER_UNREACHABLE"
 )
 
-// Ask sends a query and waits for its answer until ctx ends. Nobody there, NATS away or no answer in time is
+// Ask sends a query, and with it who asks and where from by ctx, and waits for its answer until ctx ends. Nobody there, NATS away or no answer in time is
 // [fault.Unavailable]; other faults are the answerer's.
 func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[Req, Resp], req Req) (Resp, error) {
 	var none Resp
@@ -35,7 +35,12 @@ func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[R
 	if !b.conn.IsConnected() { // a request would wait in the reconnect buffer for the whole of ctx
 		return none, unanswered(q.Service(), nats.ErrDisconnected)
 	}
-	msg, err := b.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: string(q), Data: body})
+	header := make(nats.Header, 8)
+	PrincipalOf(ctx).header(header)
+	origin := OriginOf(ctx)
+	set(header, headerRequestID, origin.RequestID)
+	set(header, headerRemote, origin.RemoteAddr)
+	msg, err := b.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: string(q), Data: body, Header: header})
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return none, ctx.Err()
@@ -105,7 +110,21 @@ func (s *Queries) Stop(ctx context.Context) error {
 	return err
 }
 
-// Answer registers the handler of one query.
+// asked is the ctx of one query: who sent it, and where that came from.
+func (s *Queries) asked(h micro.Headers) (context.Context, error) {
+	get := func(key string) string { return nats.Header(h).Get(key) }
+	p, err := parsePrincipal(get)
+	if err != nil {
+		return nil, err
+	}
+	origin := Origin{RequestID: get(headerRequestID), RemoteAddr: get(headerRemote)}
+	if !sound(origin.RequestID, origin.RemoteAddr) {
+		return nil, errUnsound
+	}
+	return WithOrigin(WithPrincipal(s.ctx, p), origin), nil
+}
+
+// Answer registers the handler of one query; its ctx has [PrincipalOf] and [OriginOf] of who sent it.
 func Answer[Req, Resp proto.Message](s *Queries, q subject.Query[Req, Resp], handle func(ctx context.Context, req Req) (Resp, error)) error {
 	var zero Req
 	kind := zero.ProtoReflect()
@@ -124,7 +143,12 @@ func Answer[Req, Resp proto.Message](s *Queries, q subject.Query[Req, Resp], han
 				s.refuse(r, fault.New(fault.Invalid, fault.ReasonInvalid, "the query's body is not a %s", kind.Descriptor().FullName()))
 				return
 			}
-			resp, err := handle(s.ctx, req)
+			ctx, err := s.asked(r.Headers())
+			if err != nil {
+				s.refuse(r, fault.New(fault.Invalid, fault.ReasonInvalid, "the query's headers can't be read"))
+				return
+			}
+			resp, err := handle(ctx, req)
 			if err != nil {
 				f := fault.Of(err)
 				if f.Kind == fault.Internal {

@@ -42,23 +42,16 @@ func (c Config) ModeAt(addr string) Mode {
 }
 
 // LocalAdmin is everybody in open mode.
-var LocalAdmin = bus.Principal{Name: "local-admin", Role: "admin"}
+var LocalAdmin = bus.Principal{Name: "local-admin", Role: "admin", Mode: "open"}
 
 // ReasonUnauthenticated is the reason of a request without a credential that is known.
 const ReasonUnauthenticated = "UNAUTHENTICATED"
 
-type key struct{}
-
-// With gives ctx a principal.
-func With(ctx context.Context, p bus.Principal) context.Context {
-	return context.WithValue(ctx, key{}, p)
-}
+// With gives ctx a principal, which queries then bring along.
+func With(ctx context.Context, p bus.Principal) context.Context { return bus.WithPrincipal(ctx, p) }
 
 // From is who is calling; the zero principal, which no answerer lets do anything, on a page that is open to all.
-func From(ctx context.Context) bus.Principal {
-	p, _ := ctx.Value(key{}).(bus.Principal)
-	return p
-}
+func From(ctx context.Context) bus.Principal { return bus.PrincipalOf(ctx) }
 
 // Credential reads one kind of credential. It returns false when the request shows none of its kind, and a
 // [fault.Unauthenticated] when it shows one that is wrong.

@@ -197,7 +197,7 @@ func (g *GoogleJobs) wish(ctx context.Context, msg jetstream.Msg, meta *jetstrea
 	}
 	asking, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	answer, err := bus.Ask(asking, g.bus, subject.GetMeetingWish, &meetv1.GetMeetingWishRequest{MeetingId: in.GetMeetingId()})
+	answer, err := bus.Ask(bus.WithPrincipal(asking, bus.Scheduler), g.bus, subject.GetMeetingWish, &meetv1.GetMeetingWishRequest{MeetingId: in.GetMeetingId()})
 	switch {
 	case fault.KindOf(err) == fault.NotFound:
 		g.log.WarnContext(ctx, "job of a meeting that is not there", "meeting_id", in.GetMeetingId(), "job_id", in.GetJobId())
@@ -240,7 +240,7 @@ func (g *GoogleJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.S
 	}
 	envelope := bus.Envelope{
 		CommandID:   uuid.NewSHA1(outcomeIDs, fmt.Appendf(nil, "%s.%d.%s", in.GetJobId(), in.GetDispatch(), step)),
-		Principal:   bus.Principal{Name: "scheduler", Role: "service"},
+		Principal:   bus.Scheduler,
 		Traceparent: msg.Headers().Get("traceparent"),
 	}
 	request := encodeOutcome(in, v.Outcome)

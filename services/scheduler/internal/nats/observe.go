@@ -83,7 +83,7 @@ func (o *ObserveJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.
 			return fmt.Errorf("make a command id: %w", err)
 		}
 		envelope := bus.Envelope{
-			CommandID: id, Principal: bus.Principal{Name: "scheduler", Role: "service"}, Traceparent: msg.Headers().Get("traceparent"),
+			CommandID: id, Principal: bus.Scheduler, Traceparent: msg.Headers().Get("traceparent"),
 		}
 		if err := o.send(ctx, part, envelope); err != nil {
 			return fmt.Errorf("part %d of %d: %w", i+1, len(parts), err)
