@@ -235,7 +235,19 @@ type problemBody struct {
 	Code   string `json:"code" doc:"Stable, for programs."`
 }
 
-// The names of the states as clients know them.
+// The names of the states as clients know them; each set is written once, as a switch that a linter keeps complete, and read
+// the other way through byName.
+
+// byName is every value of an enum by the name that clients have for it.
+func byName[E ~int32](values map[int32]string, name func(E) string) map[string]E {
+	named := make(map[string]E, len(values))
+	for n := range values {
+		if shown := name(E(n)); shown != "" {
+			named[shown] = E(n)
+		}
+	}
+	return named
+}
 
 func statusName(s meetv1.MeetingStatus) (name, display string) {
 	switch s {
@@ -252,12 +264,7 @@ func statusName(s meetv1.MeetingStatus) (name, display string) {
 	return "", ""
 }
 
-var statusesByName = map[string]meetv1.MeetingStatus{
-	"CREATED":   meetv1.MeetingStatus_MEETING_STATUS_CREATED,
-	"SCHEDULED": meetv1.MeetingStatus_MEETING_STATUS_SCHEDULED,
-	"FINISHED":  meetv1.MeetingStatus_MEETING_STATUS_FINISHED,
-	"CANCELLED": meetv1.MeetingStatus_MEETING_STATUS_CANCELLED,
-}
+var statusesByName = byName[meetv1.MeetingStatus](meetv1.MeetingStatus_name, func(v meetv1.MeetingStatus) string { name, _ := statusName(v); return name })
 
 func roleName(r meetv1.UserRole) (name, display string) {
 	switch r {
@@ -272,11 +279,7 @@ func roleName(r meetv1.UserRole) (name, display string) {
 	return "", ""
 }
 
-var rolesByName = map[string]meetv1.UserRole{
-	"admin":    meetv1.UserRole_USER_ROLE_ADMIN,
-	"service":  meetv1.UserRole_USER_ROLE_SERVICE,
-	"external": meetv1.UserRole_USER_ROLE_EXTERNAL,
-}
+var rolesByName = byName[meetv1.UserRole](meetv1.UserRole_name, func(v meetv1.UserRole) string { name, _ := roleName(v); return name })
 
 func participantRoleName(r meetv1.ParticipantRole) (name, display string) {
 	switch r {
@@ -338,16 +341,7 @@ func recordingStateName(s meetv1.RecordingState) string {
 	return ""
 }
 
-// recordingStates is every state by its name.
-var recordingStates = func() map[string]meetv1.RecordingState {
-	states := make(map[string]meetv1.RecordingState, len(meetv1.RecordingState_name))
-	for n := range meetv1.RecordingState_name {
-		if name := recordingStateName(meetv1.RecordingState(n)); name != "" {
-			states[name] = meetv1.RecordingState(n)
-		}
-	}
-	return states
-}()
+var recordingStates = byName[meetv1.RecordingState](meetv1.RecordingState_name, recordingStateName)
 
 // fileState is the state of one recording file, which knows three.
 func fileState(s meetv1.RecordingState) string {

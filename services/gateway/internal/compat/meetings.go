@@ -162,6 +162,15 @@ func (x *exchange) meetingID() (string, error) {
 	return "", refuse(http.StatusNotFound, notFound)
 }
 
+// meetingAndBody is the meeting in the path and the request's object.
+func (x *exchange) meetingAndBody() (id string, o object, err error) {
+	if id, err = x.meetingID(); err != nil {
+		return "", nil, err
+	}
+	o, err = x.body()
+	return id, o, err
+}
+
 // canonicalUUID takes the usual form alone, in any case.
 func canonicalUUID(s string) (string, bool) {
 	id, err := uuid.Parse(s)
@@ -357,11 +366,7 @@ func (a *API) readPatch(id string, o object) (*patch, error) {
 }
 
 func (a *API) updateMeeting(x *exchange) error {
-	id, err := x.meetingID()
-	if err != nil {
-		return err
-	}
-	o, err := x.body()
+	id, o, err := x.meetingAndBody()
 	if err != nil {
 		return err
 	}
@@ -369,49 +374,49 @@ func (a *API) updateMeeting(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	caller, err := x.caller()
-	if err != nil {
-		return err
-	}
-	req := p.UpdateMeetingRequest
-	// The hash is of the body alone: a repeat may come with another If-Match, and a whole list of guests may mean other
-	// additions and removals by then.
-	asked := req
+	// A repeat is one of the same body: the whole list of guests may mean other additions and removals by then.
+	req, asked := p.UpdateMeetingRequest, p.UpdateMeetingRequest
 	if p.guests != nil {
 		asked = proto.CloneOf(req)
 		asked.AddInvitedEmails = p.guests
-	}
-	if caller.BodyHash, err = backend.HashBody(asked); err != nil {
-		return err
-	}
-	if p.guests != nil {
 		if err := a.diffGuests(x, req, p.guests); err != nil {
 			return err
 		}
 	}
-	req.Etag = x.ifMatch()
-	outcome, err := command(x, subject.UpdateMeeting, caller, req)
+	m, err := x.update(req, asked)
 	if err != nil {
-		return guestsRenamed(err)
+		return renamed(err, func(path string) string { return strings.TrimPrefix(path, "add_") })
 	}
-	x.changed(outcome.Response.GetMeeting())
+	x.changed(m)
 	return nil
 }
 
-// guestsRenamed gives a fault of the additions the name that the body has for them.
-func guestsRenamed(err error) error {
+// update sends a change. asked is what the body said: under one key a repeat may come with another If-Match.
+func (x *exchange) update(req, asked *meetv1.UpdateMeetingRequest) (*meetv1.Meeting, error) {
+	caller, err := x.caller()
+	if err != nil {
+		return nil, err
+	}
+	if caller.BodyHash, err = backend.HashBody(asked); err != nil {
+		return nil, err
+	}
+	req.Etag = x.ifMatch()
+	outcome, err := command(x, subject.UpdateMeeting, caller, req)
+	return outcome.Response.GetMeeting(), err
+}
+
+// renamed gives the fields of a fault the names that the body has for them.
+func renamed(err error, name func(path string) string) error {
 	f := fault.Of(err)
 	if len(f.Fields) == 0 {
 		return err
 	}
-	renamed := *f
-	renamed.Fields = slices.Clone(f.Fields)
-	for i := range renamed.Fields {
-		if rest, ok := strings.CutPrefix(renamed.Fields[i].Path, "add_"); ok {
-			renamed.Fields[i].Path = rest
-		}
+	other := *f
+	other.Fields = slices.Clone(f.Fields)
+	for i := range other.Fields {
+		other.Fields[i].Path = name(other.Fields[i].Path)
 	}
-	return &renamed
+	return &other
 }
 
 // changed answers with a meeting as it is after a change.

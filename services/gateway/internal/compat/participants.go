@@ -30,11 +30,7 @@ func newGuestFields() []field[*newGuest] {
 }
 
 func (a *API) addParticipant(x *exchange) error {
-	id, err := x.meetingID()
-	if err != nil {
-		return err
-	}
-	o, err := x.body()
+	id, o, err := x.meetingAndBody()
 	if err != nil {
 		return err
 	}
@@ -78,39 +74,23 @@ func (a *API) removeParticipant(x *exchange) error {
 	return nil
 }
 
-// changeGuests sends a change that is of guests alone. A repeat under the same key may come with another If-Match.
+// changeGuests sends a change that is of guests alone.
 func (a *API) changeGuests(x *exchange, req *meetv1.UpdateMeetingRequest) (*meetv1.Meeting, error) {
 	req.Meeting = &meetv1.MeetingPatch{}
-	caller, err := x.caller()
+	m, err := x.update(req, req)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, emailNamed)
 	}
-	if caller.BodyHash, err = backend.HashBody(req); err != nil {
-		return nil, err
-	}
-	req.Etag = x.ifMatch()
-	outcome, err := command(x, subject.UpdateMeeting, caller, req)
-	if err != nil {
-		return nil, emailNamed(err)
-	}
-	return outcome.Response.GetMeeting(), nil
+	return m, nil
 }
 
-// emailNamed gives a fault of the additions the name that the body has for the one address.
-func emailNamed(err error) error {
-	f := fault.Of(err)
-	if len(f.Fields) == 0 {
-		return err
+// emailNamed is what the body with one address calls a field of the change.
+func emailNamed(path string) string {
+	switch {
+	case strings.HasPrefix(path, "add_invited_emails"):
+		return "email"
+	case path == "status": // of a meeting that is cancelled: no field of this body
+		return ""
 	}
-	renamed := *f
-	renamed.Fields = append([]fault.Field(nil), f.Fields...)
-	for i := range renamed.Fields {
-		switch {
-		case strings.HasPrefix(renamed.Fields[i].Path, "add_invited_emails"):
-			renamed.Fields[i].Path = "email"
-		case renamed.Fields[i].Path == "status": // of a meeting that is cancelled: no field of this body
-			renamed.Fields[i].Path = ""
-		}
-	}
-	return &renamed
+	return path
 }
