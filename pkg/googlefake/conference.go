@@ -287,7 +287,7 @@ func (s *Server) run(n *step, lines []byte) []byte {
 	case stepEnd:
 		return s.emit(c, "conference.v2.ended", "conferenceRecord", c.name(), n.at, lines)
 	case stepExpire:
-		st.dropConference(c)
+		st.retire(c)
 		return appendRecord(lines, record{Kind: "dropconf", ID: c.ID})
 	case stepArtifactStart:
 		return s.emitArtifact(c, n.artifact, "started", n.at, lines)
@@ -304,7 +304,7 @@ func (s *Server) run(n *step, lines []byte) []byte {
 			return lines
 		}
 		next := *f
-		next.Trashed, next.Deleted = c.Plan.Fate == fateTrashed, c.Plan.Fate == fateDeleted
+		next.Trashed, next.Deleted, next.Lost = c.Plan.Fate == fateTrashed, c.Plan.Fate == fateDeleted, n.at
 		st.keepFile(&next)
 		return appendRecord(lines, record{Kind: "file", File: &next})
 	case stepRemind:
@@ -410,6 +410,13 @@ func (st *store) keepConference(c *conference) {
 			st.byPerson[p.Email] = add(st.byPerson[p.Email])
 		}
 	}
+}
+
+// retire forgets a conference as Meet does, but for the truth.
+func (st *store) retire(c *conference) {
+	st.dropConference(c)
+	st.past[c.Space] = append(st.past[c.Space], c)
+	st.pastCount++
 }
 
 func (st *store) dropConference(c *conference) {

@@ -160,6 +160,8 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 		})))
 	}
 	serve("GET "+controlPrefix+"state", s.getState)
+	serve("GET "+controlPrefix+"truth", s.getTruth)
+	serve("GET "+controlPrefix+"next", s.getUpcoming)
 	serve("GET "+controlPrefix+"faults", s.getFaults)
 	serve("POST "+controlPrefix+"faults", s.postFaults)
 	serve("DELETE "+controlPrefix+"faults", s.deleteFaults)

@@ -90,16 +90,11 @@ func (s *Server) stateConferences(now time.Time) []StateConference {
 	out := make([]StateConference, 0, len(s.store.conferences))
 	for _, c := range s.store.conferences {
 		one := StateConference{
-			ConferenceRecord: c.name(), Space: spacesPrefix + c.Space, Owner: c.Owner, Start: c.Start, End: c.End, Status: "ended",
+			ConferenceRecord: c.name(), Space: spacesPrefix + c.Space, Owner: c.Owner, Start: c.Start, End: c.End, Status: c.status(now),
 			People: len(c.People), Recording: c.Plan.Recording, Left: []StateArtifact{},
 		}
 		if sp := s.store.spaces[c.Space]; sp != nil {
 			one.MeetingCode = sp.Code
-		}
-		if now.Before(c.Start) {
-			one.Status = "planned"
-		} else if c.running(now) {
-			one.Status = "running"
 		}
 		for _, a := range c.Left {
 			left := StateArtifact{Name: c.artifactName(a), State: a.state(now), File: a.File}

@@ -15,8 +15,8 @@ import (
 
 // controlRoutes are those that the documentation must name.
 var controlRoutes = []string{
-	"accounts", "apis", "calendars", "clock", "conference", "data", "delegation", "edit", "events", "faults", "files", "meet", "pubsub", "quotas",
-	"service-account", "service-account.json", "settings", "state", "subscriptions", "sync-tokens",
+	"accounts", "apis", "calendars", "clock", "conference", "data", "delegation", "edit", "events", "faults", "files", "meet", "next", "pubsub", "quotas",
+	"service-account", "service-account.json", "settings", "state", "subscriptions", "sync-tokens", "truth",
 }
 
 func TestTheDocumentationNamesEveryControlRouteAndNoOther(t *testing.T) {

@@ -1,6 +1,7 @@
 package googlefake
 
 import (
+	"cmp"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -44,6 +45,8 @@ type driveFile struct {
 	Text        string       `json:"text,omitempty"`     // of a document
 	Trashed     bool         `json:"trashed,omitempty"`
 	Deleted     bool         `json:"deleted,omitempty"`
+	Lost        time.Time    `json:"lost,omitzero"`   // when it was trashed or deleted
+	Copied      time.Time    `json:"copied,omitzero"` // when somebody had first read it to its end
 	Permissions []Permission `json:"permissions,omitempty"`
 }
 
@@ -332,6 +335,7 @@ func (s *Server) getFile(c *call) (answer, error) {
 				message: "Only files with binary content can be downloaded. Use Export with Docs Editors files.",
 			}
 		}
+		s.calls[mediaCalls].Add(1)
 		return answer{stream: func(w http.ResponseWriter) { s.download(w, c.r, &f) }}, nil
 	}
 	a, err := ok(s.fileResource(&f, c.who.person(), q.Get("fields")))
@@ -357,8 +361,45 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, f *driveFile) 
 	if faults.DriveCut > 0 {
 		w = &cutWriter{ResponseWriter: w, left: faults.DriveCut}
 	}
-	http.ServeContent(w, r, "", time.Time{}, &content{seed: f.Seed, size: f.Size})
+	bytes, sent := &content{seed: f.Seed, size: f.Size}, &sentWriter{ResponseWriter: w}
+	http.ServeContent(sent, r, "", time.Time{}, bytes)
+	if !sent.lost && bytes.at == bytes.size {
+		s.copied(f.ID)
+	}
 }
+
+// copied notes that a file was read to its end. Nothing depends on it but the truth.
+func (s *Server) copied(id string) {
+	now := s.now()
+	st := s.store
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	f := st.files[id]
+	if f == nil || !f.Copied.IsZero() {
+		return
+	}
+	next := *f
+	next.Copied = now
+	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "file", File: &next})); err != nil {
+		s.log.Error("file's state not written", "error", err)
+		return
+	}
+	st.keepFile(&next)
+}
+
+// sentWriter notices a client that is gone.
+type sentWriter struct {
+	http.ResponseWriter
+	lost bool
+}
+
+func (w *sentWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.lost = w.lost || err != nil
+	return n, err
+}
+
+func (w *sentWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // cutWriter breaks the connection off after some bytes of the body.
 type cutWriter struct {
@@ -552,6 +593,10 @@ func (s *Server) postFile(w http.ResponseWriter, r *http.Request) error {
 	}
 	if in.Deleted != nil {
 		next.Deleted = *in.Deleted
+	}
+	next.Lost = time.Time{}
+	if next.Trashed || next.Deleted {
+		next.Lost = cmp.Or(f.Lost, s.now())
 	}
 	if err := st.commit(appendRecord(st.scratch[:0], record{Kind: "file", File: &next})); err != nil {
 		return err

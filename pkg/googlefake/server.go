@@ -29,6 +29,9 @@ import (
 )
 
 const (
+	// mediaCalls counts those of drive.files.get that fetch the bytes; they are among its own too.
+	mediaCalls = "drive.files.get:media"
+
 	tokenPath     = "/token"
 	controlPrefix = "/_emulator/"
 
@@ -230,6 +233,7 @@ func (s *Server) routes() *http.ServeMux {
 			s.serveRoute(rt, w, r)
 		})
 	}
+	s.calls[mediaCalls] = new(atomic.Int64)
 	s.controlRoutes(mux)
 	s.pageRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })

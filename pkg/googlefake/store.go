@@ -36,6 +36,8 @@ type store struct {
 	conferences map[string]*conference
 	bySpace     map[string][]*conference // by start
 	byPerson    map[string][]*conference // by start; owners and whoever is there
+	past        map[string][]*conference // by space; those whose records are gone
+	pastCount   int
 	files       map[string]*driveFile
 	filesOf     map[string][]string // owner → ids, as made
 
@@ -155,6 +157,7 @@ func openStore(dir string, now time.Time) (*store, error) {
 		spaces: make(map[string]*space), codes: make(map[string]*space),
 		channels: make(map[string]*channel), watchers: make(map[string][]*channel), ids: make(map[string]string),
 		conferences: make(map[string]*conference), bySpace: make(map[string][]*conference), byPerson: make(map[string][]*conference),
+		past: make(map[string][]*conference),
 		files: make(map[string]*driveFile), filesOf: make(map[string][]string),
 		subscriptions: make(map[string]*eventSubscription), byTarget: make(map[string][]*eventSubscription),
 		operations: make(map[string]pendingOperation), topics: make(map[string]*topic),
@@ -194,7 +197,7 @@ func openStore(dir string, now time.Time) (*store, error) {
 
 // size counts the lines that a fresh journal would have.
 func (st *store) size() int {
-	n := len(st.users) + len(st.order) + len(st.channels) + 3 + len(st.conferences) + len(st.files) + len(st.subscriptions) + len(st.topics) + len(st.pubsubs)
+	n := len(st.users) + len(st.order) + len(st.channels) + 3 + len(st.conferences) + len(st.files) + len(st.subscriptions) + len(st.topics) + len(st.pubsubs) + 2*st.pastCount
 	for _, sub := range st.pubsubs {
 		n += len(sub.byID)
 	}
@@ -250,7 +253,7 @@ func (st *store) apply(line []byte) error {
 		st.keepConference(rec.Conference)
 	case rec.Kind == "dropconf":
 		if c := st.conferences[rec.ID]; c != nil {
-			st.dropConference(c)
+			st.retire(c)
 		}
 	case rec.Kind == "file" && rec.File != nil:
 		st.keepFile(rec.File)
@@ -356,6 +359,12 @@ func (st *store) dumpWorkspace(w io.Writer) error {
 		if err == nil {
 			b = appendRecord(b[:0], rec)
 			_, err = w.Write(b)
+		}
+	}
+	for _, gone := range st.past {
+		for _, c := range gone {
+			write(record{Kind: "conf", Conference: c})
+			write(record{Kind: "dropconf", ID: c.ID})
 		}
 	}
 	for _, c := range st.conferences {
