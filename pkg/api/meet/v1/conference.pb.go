@@ -489,8 +489,12 @@ type NoticeSubscription struct {
 	// active, suspended, failed (it can't be made) or empty.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// Why it is suspended or can't be made.
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Absent in a plan: it is to be looked at.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When Google last told of it. One that failed or is suspended is tried again an hour later; absent in a plan: at once, as
+	// after a notice about it.
+	CheckedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -556,6 +560,13 @@ func (x *NoticeSubscription) GetReason() string {
 func (x *NoticeSubscription) GetExpiresAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *NoticeSubscription) GetCheckedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckedAt
 	}
 	return nil
 }
@@ -1680,14 +1691,16 @@ const file_meet_v1_conference_proto_rawDesc = "" +
 	"\bsessions\x18\x06 \x01(\bR\bsessions\x12 \n" +
 	"\vtranscripts\x18\a \x01(\bR\vtranscripts\x12\x18\n" +
 	"\aentries\x18\b \x01(\bR\aentries\x12\x14\n" +
-	"\x05ended\x18\t \x01(\bR\x05ended\"\xa5\x01\n" +
+	"\x05ended\x18\t \x01(\bR\x05ended\"\xe0\x01\n" +
 	"\x12NoticeSubscription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xd3\x04\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
+	"\n" +
+	"checked_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\"\xd3\x04\n" +
 	"\x12ObservedConference\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\tR\x06record\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x129\n" +
@@ -1834,37 +1847,38 @@ var file_meet_v1_conference_proto_depIdxs = []int32{
 	4,  // 3: meet.v1.ConferencePlan.fresh:type_name -> meet.v1.ConferenceReading
 	5,  // 4: meet.v1.ConferencePlan.subscription:type_name -> meet.v1.NoticeSubscription
 	18, // 5: meet.v1.NoticeSubscription.expires_at:type_name -> google.protobuf.Timestamp
-	18, // 6: meet.v1.ObservedConference.started_at:type_name -> google.protobuf.Timestamp
-	18, // 7: meet.v1.ObservedConference.ended_at:type_name -> google.protobuf.Timestamp
-	18, // 8: meet.v1.ObservedConference.expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 9: meet.v1.ObservedConference.recordings:type_name -> meet.v1.ObservedRecording
-	9,  // 10: meet.v1.ObservedConference.attendees:type_name -> meet.v1.ObservedAttendee
-	11, // 11: meet.v1.ObservedConference.transcripts:type_name -> meet.v1.ObservedTranscript
-	18, // 12: meet.v1.ObservedRecording.started_at:type_name -> google.protobuf.Timestamp
-	18, // 13: meet.v1.ObservedRecording.ended_at:type_name -> google.protobuf.Timestamp
-	8,  // 14: meet.v1.ObservedRecording.file:type_name -> meet.v1.ObservedFile
-	18, // 15: meet.v1.ObservedAttendee.first_joined_at:type_name -> google.protobuf.Timestamp
-	18, // 16: meet.v1.ObservedAttendee.last_left_at:type_name -> google.protobuf.Timestamp
-	10, // 17: meet.v1.ObservedAttendee.sessions:type_name -> meet.v1.ObservedSession
-	18, // 18: meet.v1.ObservedSession.joined_at:type_name -> google.protobuf.Timestamp
-	18, // 19: meet.v1.ObservedSession.left_at:type_name -> google.protobuf.Timestamp
-	18, // 20: meet.v1.ObservedTranscript.started_at:type_name -> google.protobuf.Timestamp
-	18, // 21: meet.v1.ObservedTranscript.ended_at:type_name -> google.protobuf.Timestamp
-	12, // 22: meet.v1.ObservedTranscript.entries:type_name -> meet.v1.ObservedEntry
-	18, // 23: meet.v1.ObservedEntry.started_at:type_name -> google.protobuf.Timestamp
-	18, // 24: meet.v1.ObservedEntry.ended_at:type_name -> google.protobuf.Timestamp
-	6,  // 25: meet.v1.ConferenceObservedRequest.conferences:type_name -> meet.v1.ObservedConference
-	18, // 26: meet.v1.ConferenceObservedRequest.list_from:type_name -> google.protobuf.Timestamp
-	18, // 27: meet.v1.ConferenceObservedRequest.list_until:type_name -> google.protobuf.Timestamp
-	5,  // 28: meet.v1.ConferenceObservedRequest.subscription:type_name -> meet.v1.NoticeSubscription
-	19, // 29: meet.v1.ConferenceObservedRequest.failure:type_name -> meet.v1.SyncFailure
-	16, // 30: meet.v1.ConferenceNoticedRequest.notices:type_name -> meet.v1.ConferenceNotice
-	18, // 31: meet.v1.ConferenceNotice.time:type_name -> google.protobuf.Timestamp
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	18, // 6: meet.v1.NoticeSubscription.checked_at:type_name -> google.protobuf.Timestamp
+	18, // 7: meet.v1.ObservedConference.started_at:type_name -> google.protobuf.Timestamp
+	18, // 8: meet.v1.ObservedConference.ended_at:type_name -> google.protobuf.Timestamp
+	18, // 9: meet.v1.ObservedConference.expires_at:type_name -> google.protobuf.Timestamp
+	7,  // 10: meet.v1.ObservedConference.recordings:type_name -> meet.v1.ObservedRecording
+	9,  // 11: meet.v1.ObservedConference.attendees:type_name -> meet.v1.ObservedAttendee
+	11, // 12: meet.v1.ObservedConference.transcripts:type_name -> meet.v1.ObservedTranscript
+	18, // 13: meet.v1.ObservedRecording.started_at:type_name -> google.protobuf.Timestamp
+	18, // 14: meet.v1.ObservedRecording.ended_at:type_name -> google.protobuf.Timestamp
+	8,  // 15: meet.v1.ObservedRecording.file:type_name -> meet.v1.ObservedFile
+	18, // 16: meet.v1.ObservedAttendee.first_joined_at:type_name -> google.protobuf.Timestamp
+	18, // 17: meet.v1.ObservedAttendee.last_left_at:type_name -> google.protobuf.Timestamp
+	10, // 18: meet.v1.ObservedAttendee.sessions:type_name -> meet.v1.ObservedSession
+	18, // 19: meet.v1.ObservedSession.joined_at:type_name -> google.protobuf.Timestamp
+	18, // 20: meet.v1.ObservedSession.left_at:type_name -> google.protobuf.Timestamp
+	18, // 21: meet.v1.ObservedTranscript.started_at:type_name -> google.protobuf.Timestamp
+	18, // 22: meet.v1.ObservedTranscript.ended_at:type_name -> google.protobuf.Timestamp
+	12, // 23: meet.v1.ObservedTranscript.entries:type_name -> meet.v1.ObservedEntry
+	18, // 24: meet.v1.ObservedEntry.started_at:type_name -> google.protobuf.Timestamp
+	18, // 25: meet.v1.ObservedEntry.ended_at:type_name -> google.protobuf.Timestamp
+	6,  // 26: meet.v1.ConferenceObservedRequest.conferences:type_name -> meet.v1.ObservedConference
+	18, // 27: meet.v1.ConferenceObservedRequest.list_from:type_name -> google.protobuf.Timestamp
+	18, // 28: meet.v1.ConferenceObservedRequest.list_until:type_name -> google.protobuf.Timestamp
+	5,  // 29: meet.v1.ConferenceObservedRequest.subscription:type_name -> meet.v1.NoticeSubscription
+	19, // 30: meet.v1.ConferenceObservedRequest.failure:type_name -> meet.v1.SyncFailure
+	16, // 31: meet.v1.ConferenceNoticedRequest.notices:type_name -> meet.v1.ConferenceNotice
+	18, // 32: meet.v1.ConferenceNotice.time:type_name -> google.protobuf.Timestamp
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_conference_proto_init() }
