@@ -157,7 +157,7 @@ func openStore(dir string, now time.Time) (*store, error) {
 		spaces: make(map[string]*space), codes: make(map[string]*space),
 		channels: make(map[string]*channel), watchers: make(map[string][]*channel), ids: make(map[string]string),
 		conferences: make(map[string]*conference), bySpace: make(map[string][]*conference), byPerson: make(map[string][]*conference),
-		past: make(map[string][]*conference),
+		past:  make(map[string][]*conference),
 		files: make(map[string]*driveFile), filesOf: make(map[string][]string),
 		subscriptions: make(map[string]*eventSubscription), byTarget: make(map[string][]*eventSubscription),
 		operations: make(map[string]pendingOperation), topics: make(map[string]*topic),
