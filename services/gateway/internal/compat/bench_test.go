@@ -36,7 +36,7 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		x := &exchange{api: api, w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/api/v1/meetings/12/", nil)}
-		x.write(200, detailOfProto(m))
+		x.write(200, x.meetingDetail(m))
 	}
 }
 

@@ -64,6 +64,8 @@ type API struct {
 	creates *form[*meetv1.CreateMeetingRequest]
 	changes *form[*patch]
 	users   userForms
+	shares  *form[*meetv1.ShareRecordingRequest]
+	holds   *form[*meetv1.SetLegalHoldRequest]
 
 	router    *chi.Mux
 	optionsAt map[string]struct{} // paths that answer OPTIONS
@@ -75,6 +77,7 @@ type API struct {
 func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, error) {
 	validator, err := protovalidate.New(protovalidate.WithMessages(
 		&meetv1.CreateMeetingRequest{}, &meetv1.UpdateMeetingRequest{}, &meetv1.CreateUserRequest{}, &meetv1.UpdateUserRequest{},
+		&meetv1.ShareRecordingRequest{}, &meetv1.SetLegalHoldRequest{},
 	))
 	if err != nil {
 		return nil, fmt.Errorf("compile the rules of requests: %w", err)
@@ -94,6 +97,8 @@ func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, err
 	a.creates = newForm(validator, new(meetv1.CreateMeetingRequest).ProtoReflect().Descriptor(), a.createFields())
 	a.changes = newForm(patchValidator{validator}, new(meetv1.UpdateMeetingRequest).ProtoReflect().Descriptor(), a.patchFields())
 	a.users = newUserForms(validator)
+	a.shares = newForm(validator, new(meetv1.ShareRecordingRequest).ProtoReflect().Descriptor(), shareFields())
+	a.holds = newForm(validator, new(meetv1.SetLegalHoldRequest).ProtoReflect().Descriptor(), holdFields())
 
 	a.router, a.optionsAt = chi.NewMux(), make(map[string]struct{})
 	a.api = humachi.New(a.router, huma.Config{OpenAPI: a.openAPI(), NoFormatFallback: true})

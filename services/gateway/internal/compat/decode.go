@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"regexp"
@@ -402,6 +403,31 @@ func yesNo[T any](name, doc string, set func(T, bool)) field[T] {
 				return bad(notABoolean)
 			}
 			set(dst, value)
+			return nil
+		},
+	}
+}
+
+// whole is a field with a whole number from 0 on, or its digits as text; null is as good as none.
+func whole[T any](name, doc string, set func(T, int32)) field[T] {
+	least, most := 0.0, float64(math.MaxInt32)
+	return field[T]{
+		name: name, doc: doc, schema: huma.Schema{Type: huma.TypeInteger, Format: "int32", Nullable: true, Minimum: &least, Maximum: &most},
+		read: func(raw json.RawMessage, dst T) []fault.Field {
+			if isNull(raw) {
+				return nil
+			}
+			s, why := asText(raw)
+			n, err := strconv.ParseInt(s, 10, 64)
+			switch {
+			case why == "" && errors.Is(err, strconv.ErrRange) && s[0] != '-', err == nil && n > math.MaxInt32:
+				return bad(tooLarge, "max", strconv.Itoa(math.MaxInt32))
+			case why == "" && errors.Is(err, strconv.ErrRange), err == nil && n < 0:
+				return bad(tooSmall, "min", "0")
+			case why != "" || err != nil:
+				return bad(notAnInteger)
+			}
+			set(dst, int32(n))
 			return nil
 		},
 	}

@@ -44,7 +44,7 @@ func (a *API) openAPI() *huma.OpenAPI {
 		},
 		Servers: []*huma.Server{{URL: "/"}},
 		Tags: []*huma.Tag{
-			{Name: tagMeetings}, {Name: tagParticipants}, {Name: tagRecordings}, {Name: tagUsers}, {Name: tagManagement}, {Name: tagService},
+			{Name: tagMeetings}, {Name: tagParticipants}, {Name: tagRecordings}, {Name: tagJobs}, {Name: tagUsers}, {Name: tagManagement}, {Name: tagService},
 		},
 		Components: &huma.Components{
 			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
@@ -125,6 +125,7 @@ func (a *API) finishSchema() error {
 	a.describeErrors()
 	a.nullable("MeetingDetail", "recording")
 	a.nullable("Operation", "error")
+	a.nullable("Recording", "export_error")
 	for _, s := range a.api.OpenAPI().Components.Schemas.Map() {
 		if s.AdditionalProperties == false { // answers may grow
 			s.AdditionalProperties = nil

@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -66,8 +65,10 @@ type meetingMore struct {
 	Provisioning      string `json:"provisioning" enum:"pending,ready,failed" doc:"Whether Google has made the link."`
 	GoogleSync        string `json:"google_sync" enum:"pending,ok,failed" doc:"Whether Google's copy equals the meeting."`
 	RecordingState    string `json:"recording_state" enum:"not_expected,expected,started,ended,file_generated,exported,verified,missing"`
-	RecordingReason   string `json:"recording_reason" enum:",RECORDING_NOT_ALLOWED" doc:"Why the recording that is expected may not come, as far as that is known; empty while nothing is wrong."`
+	RecordingReason   string `json:"recording_reason" enum:",RECORDING_NOT_ALLOWED,NOT_STARTED,NEVER_STARTED,NOT_HELD,FILE_NOT_GENERATED,FILE_DELETED,EXPORT_FAILED,EXPORT_MISMATCH,NOT_PROVISIONED" doc:"Why the recording that is expected may not come, or is missing; empty while nothing is wrong."`
 	Simulated         bool   `json:"simulated" doc:"True only when the link was made by the Google emulator."`
+	LegalHold         bool   `json:"legal_hold" doc:"What belongs to it is kept beyond any retention."`
+	LegalHoldReason   string `json:"legal_hold_reason"`
 }
 
 // MeetingSummary is a row of the list.
@@ -105,15 +106,15 @@ type CancelledMeeting struct {
 
 // Operation is a create under way.
 type Operation struct {
-	ID        string          `json:"id"`
-	Done      bool            `json:"done"`
-	MeetingID int64           `json:"meeting_id"`
-	Status    string          `json:"status" enum:"CREATED,SCHEDULED,FINISHED,CANCELLED" doc:"The meeting's status."`
-	Error     *OperationError `json:"error" doc:"Null while under way or when it succeeded."`
+	ID        string   `json:"id"`
+	Done      bool     `json:"done"`
+	MeetingID int64    `json:"meeting_id"`
+	Status    string   `json:"status" enum:"CREATED,SCHEDULED,FINISHED,CANCELLED" doc:"The meeting's status."`
+	Error     *Failure `json:"error" doc:"Null while under way or when it succeeded."`
 }
 
-// OperationError says why an operation failed.
-type OperationError struct {
+// Failure says why something failed.
+type Failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
@@ -155,25 +156,6 @@ type Participant struct {
 	ResponseStatus *string `json:"response_status" doc:"Google's word: needsAction, declined, tentative or accepted; null until known."`
 	JoinedAt       *string `json:"joined_at" format:"date-time"`
 	LeftAt         *string `json:"left_at" format:"date-time"`
-}
-
-// Recording is one recording file.
-type Recording struct {
-	ID                 int64   `json:"id"`
-	Meeting            int64   `json:"meeting"`
-	MeetingID          int64   `json:"meeting_id"`
-	DriveFileID        string  `json:"drive_file_id"`
-	DriveFileURL       string  `json:"drive_file_url"`
-	DurationSeconds    *int64  `json:"duration_seconds"`
-	DurationFormatted  string  `json:"duration_formatted" example:"01:05:09" doc:"N/A while unknown."`
-	RecordingState     string  `json:"recording_state" enum:"STARTED,ENDED,FILE_GENERATED"`
-	RecordingStartTime *string `json:"recording_start_time" format:"date-time"`
-	RecordingEndTime   *string `json:"recording_end_time" format:"date-time"`
-	AvailableAt        *string `json:"available_at" format:"date-time"`
-	CreatedAt          string  `json:"created_at" format:"date-time"`
-	ExportURI          *string `json:"export_uri"`
-	SHA256             *string `json:"sha256" doc:"Hex; null until computed."`
-	SizeBytes          *int64  `json:"size_bytes"`
 }
 
 // User is somebody who organizes meetings or uses the service.
@@ -343,19 +325,6 @@ func recordingStateName(s meetv1.RecordingState) string {
 
 var recordingStates = byName[meetv1.RecordingState](meetv1.RecordingState_name, recordingStateName)
 
-// fileState is the state of one recording file, which knows three.
-func fileState(s meetv1.RecordingState) string {
-	switch s {
-	case meetv1.RecordingState_RECORDING_STATE_ENDED:
-		return "ENDED"
-	case meetv1.RecordingState_RECORDING_STATE_FILE_GENERATED, meetv1.RecordingState_RECORDING_STATE_EXPORTED, meetv1.RecordingState_RECORDING_STATE_VERIFIED:
-		return "FILE_GENERATED"
-	case meetv1.RecordingState_RECORDING_STATE_STARTED, meetv1.RecordingState_RECORDING_STATE_NOT_EXPECTED,
-		meetv1.RecordingState_RECORDING_STATE_EXPECTED, meetv1.RecordingState_RECORDING_STATE_MISSING, meetv1.RecordingState_RECORDING_STATE_UNSPECIFIED:
-	}
-	return "STARTED"
-}
-
 // timeText is a time as clients read it: UTC with Z, microseconds only when there are any.
 func timeText(t *timestamppb.Timestamp) string {
 	at := t.AsTime()
@@ -381,6 +350,14 @@ func optional(s string) *string {
 	return &s
 }
 
+// optionalID is null for no thing.
+func optionalID(id int64) *int64 {
+	if id == 0 {
+		return nil
+	}
+	return &id
+}
+
 func list(s []string) []string {
 	if s == nil {
 		return []string{}
@@ -393,6 +370,7 @@ func moreOf(m *meetv1.Meeting) meetingMore {
 		UID: m.GetUid(), ExternalReference: m.GetExternalReference(), AutoRecord: m.GetAutoRecord(), ETag: m.GetEtag(),
 		Provisioning: provisioningName(m.GetProvisioning()), GoogleSync: syncName(m.GetGoogleSync()),
 		RecordingState: recordingStateName(m.GetRecordingState()), RecordingReason: m.GetRecordingReason(), Simulated: m.GetSimulated(),
+		LegalHold: m.GetLegalHold(), LegalHoldReason: m.GetLegalHoldReason(),
 	}
 }
 
@@ -408,8 +386,14 @@ func meetingOfProto(m *meetv1.Meeting) *Meeting {
 	}
 }
 
-func detailOfProto(m *meetv1.Meeting) *MeetingDetail {
+// meetingDetail is one meeting with all that belongs to it, as the caller reads it.
+func (x *exchange) meetingDetail(m *meetv1.Meeting) *MeetingDetail {
 	status, display := statusName(m.GetStatus())
+	var recording *Recording
+	if m.GetRecording() != nil {
+		longest := x.recording(m.GetRecording())
+		recording = &longest
+	}
 	return &MeetingDetail{
 		ID: m.GetId(), GoogleEventID: m.GetGoogleEventId(), MeetLink: m.GetMeetLink(), Organizer: userOfProto(m.GetOrganizer()),
 		OrganizerUsername: m.GetOrganizerUsername(), OrganizerEmail: m.GetOrganizerEmail(), InvitedEmails: list(m.GetInvitedEmails()),
@@ -417,7 +401,7 @@ func detailOfProto(m *meetv1.Meeting) *MeetingDetail {
 		Status: status, StatusDisplay: display, ConferenceRecordID: optional(m.GetConferenceRecordId()),
 		ParticipantsCount: m.GetParticipantsCount(), HasRecording: m.GetHasRecording(),
 		CreatedAt: timeText(m.GetCreatedAt()), UpdatedAt: timeText(m.GetUpdatedAt()),
-		Participants: each(m.GetParticipants(), participantOfProto), Recording: recordingOrNull(m.GetRecording()), meetingMore: moreOf(m),
+		Participants: each(m.GetParticipants(), participantOfProto), Recording: recording, meetingMore: moreOf(m),
 	}
 }
 
@@ -435,29 +419,6 @@ func participantOfProto(p *meetv1.Participant) Participant {
 		ID: p.GetId(), Meeting: p.GetMeetingId(), Email: p.GetEmail(), Role: role, RoleDisplay: display, CreatedAt: timeText(p.GetCreatedAt()),
 		ResponseStatus: optional(p.GetResponseStatus()), JoinedAt: optionalTime(p.GetJoinedAt()), LeftAt: optionalTime(p.GetLeftAt()),
 	}
-}
-
-func recordingOfProto(r *meetv1.Recording) Recording {
-	formatted := "N/A"
-	if r.DurationSeconds != nil {
-		s := r.GetDurationSeconds()
-		formatted = fmt.Sprintf("%02d:%02d:%02d", s/3600, s/60%60, s%60)
-	}
-	return Recording{
-		ID: r.GetId(), Meeting: r.GetMeetingId(), MeetingID: r.GetMeetingId(), DriveFileID: r.GetDriveFileId(), DriveFileURL: r.GetDriveFileUrl(),
-		DurationSeconds: r.DurationSeconds, DurationFormatted: formatted, RecordingState: fileState(r.GetState()),
-		RecordingStartTime: optionalTime(r.GetStartedAt()), RecordingEndTime: optionalTime(r.GetEndedAt()),
-		AvailableAt: optionalTime(r.GetAvailableAt()), CreatedAt: timeText(r.GetCreatedAt()),
-		ExportURI: optional(r.GetExportUri()), SHA256: optional(r.GetSha256()), SizeBytes: r.SizeBytes,
-	}
-}
-
-func recordingOrNull(r *meetv1.Recording) *Recording {
-	if r == nil {
-		return nil
-	}
-	out := recordingOfProto(r)
-	return &out
 }
 
 func userOfProto(u *meetv1.User) User {

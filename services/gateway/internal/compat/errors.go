@@ -24,6 +24,9 @@ const (
 	notAList          reason = "NOT_A_LIST"
 	notAnObject       reason = "NOT_AN_OBJECT"
 	notABoolean       reason = "NOT_A_BOOLEAN"
+	notAnInteger      reason = "NOT_AN_INTEGER"
+	tooLarge          reason = "TOO_LARGE"
+	tooSmall          reason = "TOO_SMALL"
 	notATime          reason = "NOT_A_TIME"
 	timeOutOfRange    reason = "RANGE"
 	invalidEmail      reason = "EMAIL"
@@ -56,6 +59,9 @@ const (
 	tooLongToStore    reason = "MAX_LENGTH"
 	meetingCancelled  reason = "MEETING_CANCELLED"
 	organizerStays    reason = "ORGANIZER_STAYS"
+	noScheduledStart  reason = "NO_SCHEDULED_START"
+	notExported       reason = "NOT_EXPORTED"
+	noFile            reason = "NO_FILE"
 	invalidValue      reason = "INVALID_VALUE"
 )
 
@@ -88,6 +94,10 @@ const (
 	nobodyLoggedIn  reason = "NOBODY_LOGGED_IN"
 	noRecording     reason = "NO_RECORDING"
 	saidCancelled   reason = "SAID_CANCELLED"
+	saidSync        reason = "SAID_SYNC_STARTED"
+	saidSyncAll     reason = "SAID_SYNC_ALL_STARTED"
+	saidVerify      reason = "SAID_VERIFICATION_STARTED"
+	saidShare       reason = "SAID_SHARING_STARTED"
 	saidDeactivated reason = "SAID_DEACTIVATED"
 	saidActivated   reason = "SAID_ACTIVATED"
 	saidPassword    reason = "SAID_PASSWORD_CHANGED"
@@ -107,6 +117,9 @@ var texts = map[reason]wording{
 	notAList:          {`Se esperaba una lista de elementos en vez del tipo "{type}".`, `Expected a list of items but got type "{type}".`},
 	notAnObject:       {"Datos inválidos. Se esperaba un diccionario pero es un {type}.", "Invalid data. Expected a dictionary, but got {type}."},
 	notABoolean:       {"Debe ser un booleano válido.", "Must be a valid boolean."},
+	notAnInteger:      {"Introduzca un número entero válido.", "A valid integer is required."},
+	tooLarge:          {"Asegúrese de que este valor es menor o igual a {max}.", "Ensure this value is less than or equal to {max}."},
+	tooSmall:          {"Asegúrese de que este valor es mayor o igual a {min}.", "Ensure this value is greater than or equal to {min}."},
 	notATime:          {"Fecha/hora con formato erróneo. Use uno de los siguientes formatos en su lugar: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].", "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."},
 	timeOutOfRange:    {"Valor de fecha/hora fuera de rango.", "Datetime value out of range."},
 	invalidEmail:      {"Introduzca una dirección de correo electrónico válida.", "Enter a valid email address."},
@@ -139,6 +152,9 @@ var texts = map[reason]wording{
 	tooLongToStore:    {"Este valor es demasiado largo.", "This value is too long."},
 	meetingCancelled:  {"La reunión está cancelada y ya no puede cambiar.", "The meeting is cancelled and can no longer change."},
 	organizerStays:    {"El organizador no se puede quitar de la reunión.", "The organizer can't be removed from the meeting."},
+	noScheduledStart:  {"La reunión no tiene hora de inicio programada.", "The meeting has no scheduled start."},
+	notExported:       {"La grabación no tiene una copia exportada.", "The recording has no exported copy."},
+	noFile:            {"La grabación no tiene un archivo en Drive.", "The recording has no file in Drive."},
 	invalidValue:      {"Valor inválido.", "Invalid value."},
 
 	notFound:         {"No encontrado.", "Not found."},
@@ -165,6 +181,10 @@ var texts = map[reason]wording{
 	nobodyLoggedIn:  {"No hay un usuario autenticado.", "Nobody is logged in."},
 	noRecording:     {"La reunión no tiene grabación.", "The meeting has no recording."},
 	saidCancelled:   {"La reunión fue cancelada.", "The meeting was cancelled."},
+	saidSync:        {"La sincronización de la grabación fue iniciada.", "The synchronization of the recording was started."},
+	saidSyncAll:     {"La sincronización de las grabaciones fue iniciada.", "The synchronization of the recordings was started."},
+	saidVerify:      {"La verificación de la grabación fue iniciada.", "The verification of the recording was started."},
+	saidShare:       {"Se empezó a compartir la grabación.", "The sharing of the recording was started."},
 	saidDeactivated: {"El usuario fue desactivado.", "The user was deactivated."},
 	saidActivated:   {"El usuario fue activado.", "The user was activated."},
 	saidPassword:    {"La contraseña fue cambiada.", "The password was changed."},

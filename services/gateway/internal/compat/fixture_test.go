@@ -258,6 +258,17 @@ func aRecording() *meetv1.Recording {
 	}
 }
 
+// exportedRecording is one whose copy was made, checked and found wanting later.
+func exportedRecording() *meetv1.Recording {
+	r := aRecording()
+	r.Id, r.ConferenceId, r.Name, r.FileState, r.ExportState = 6, 3, "conferenceRecords/a/recordings/b", "trashed", "mismatch"
+	r.ExportUri, r.Sha256, r.SizeBytes = "s3://bucket/2026/12/r.mp4", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", proto.Int64(734003200)
+	r.ExportedAt, r.VerifiedAt, r.DeleteAfter = at("2026-12-01T16:31:00Z"), at("2026-12-01T16:31:40.25Z"), at("2031-12-01T16:20:00Z")
+	r.ExportError = &meetv1.SyncError{Code: "EXPORT_MISMATCH", Message: "the object has other bytes"}
+	r.SharedWith = []string{"auditor@clinic.example"}
+	return r
+}
+
 func someParticipants() []*meetv1.Participant {
 	return []*meetv1.Participant{
 		{

@@ -197,7 +197,7 @@ func (a *API) getMeeting(x *exchange) error {
 		x.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	x.write(http.StatusOK, detailOfProto(m))
+	x.write(http.StatusOK, x.meetingDetail(m))
 	return nil
 }
 
@@ -501,19 +501,6 @@ func (a *API) provisionMeeting(x *exchange) error {
 	return nil
 }
 
-func (a *API) meetingRecording(x *exchange) error {
-	m, err := a.meeting(x)
-	if err != nil {
-		return err
-	}
-	if m.GetRecording() == nil {
-		x.write(http.StatusNotFound, MeetingMessage{Message: x.say(noRecording), MeetingID: m.GetId()})
-		return nil
-	}
-	x.write(http.StatusOK, recordingOfProto(m.GetRecording()))
-	return nil
-}
-
 func (a *API) meetingParticipants(x *exchange) error {
 	m, err := a.meeting(x)
 	if err != nil {
@@ -565,13 +552,9 @@ func (a *API) getOperation(x *exchange) error {
 		return err
 	}
 	status, _ := statusName(op.GetStatus())
-	body := Operation{ID: op.GetId(), Done: op.GetDone(), MeetingID: op.GetMeetingId(), Status: status}
-	if op.GetError() != nil {
-		body.Error = &OperationError{Code: op.GetError().GetCode(), Message: x.refusalText(op.GetError().GetCode(), op.GetError().GetMessage())}
-	}
 	if !op.GetDone() {
 		x.w.Header().Set("Retry-After", retryInFlight)
 	}
-	x.write(http.StatusOK, body)
+	x.write(http.StatusOK, Operation{ID: op.GetId(), Done: op.GetDone(), MeetingID: op.GetMeetingId(), Status: status, Error: x.failure(op.GetError())})
 	return nil
 }

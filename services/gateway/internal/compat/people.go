@@ -40,37 +40,6 @@ func (a *API) getParticipant(x *exchange) error {
 	return nil
 }
 
-func (a *API) listRecordings(x *exchange) error {
-	f, err := x.filters()
-	if err != nil {
-		return err
-	}
-	req := &meetv1.ListRecordingsRequest{MeetingId: f.number("meeting", maxID), PageSize: f.page(wholePage), PageToken: f.token()}
-	if err := f.err(); err != nil {
-		return err
-	}
-	resp, err := backend.Ask(x.r.Context(), a.backend, subject.ListRecordings, req)
-	if err != nil {
-		return err
-	}
-	x.next(resp.GetNextPageToken())
-	x.write(http.StatusOK, each(resp.GetRecordings(), recordingOfProto))
-	return nil
-}
-
-func (a *API) getRecording(x *exchange) error {
-	id, err := x.number()
-	if err != nil {
-		return err
-	}
-	r, err := backend.Ask(x.r.Context(), a.backend, subject.GetRecording, &meetv1.GetRecordingRequest{Id: id})
-	if err != nil {
-		return err
-	}
-	x.write(http.StatusOK, recordingOfProto(r))
-	return nil
-}
-
 func (a *API) listUsers(x *exchange) error { return a.usersPage(x, false) }
 
 // usersPage answers with users, inactive ones included or not.

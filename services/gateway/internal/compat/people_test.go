@@ -96,7 +96,7 @@ func TestADeactivatedUserIsNobody(t *testing.T) {
 	s.as(somebody).do("GET", users+"me/", "").is(401, `{"message":"No hay un usuario autenticado."}`)
 }
 
-func TestParticipantsAndRecordingsOfAllMeetings(t *testing.T) {
+func TestParticipantsOfAllMeetings(t *testing.T) {
 	s := newREST(t)
 	backendtest.Query(s.meetings, subject.ListParticipants, func(req *meetv1.ListParticipantsRequest) (*meetv1.ListParticipantsResponse, error) {
 		if req.GetMeetingId() != 12 {
@@ -107,22 +107,10 @@ func TestParticipantsAndRecordingsOfAllMeetings(t *testing.T) {
 	backendtest.Query(s.meetings, subject.GetParticipant, func(*meetv1.GetParticipantRequest) (*meetv1.Participant, error) {
 		return someParticipants()[1], nil
 	})
-	backendtest.Query(s.meetings, subject.ListRecordings, func(*meetv1.ListRecordingsRequest) (*meetv1.ListRecordingsResponse, error) {
-		return &meetv1.ListRecordingsResponse{NextPageToken: "t"}, nil
-	})
-	backendtest.Query(s.meetings, subject.GetRecording, func(*meetv1.GetRecordingRequest) (*meetv1.Recording, error) {
-		return &meetv1.Recording{
-			Id: 5, MeetingId: 12, State: meetv1.RecordingState_RECORDING_STATE_STARTED, CreatedAt: at("2026-12-01T15:00:11Z"),
-			ExportUri: "s3://b/k", Sha256: "ab", SizeBytes: proto.Int64(0),
-		}, nil
-	})
 	const guest = `{"id":2,"meeting":12,"email":"p@mail.example","role":"guest","role_display":"Guest","created_at":"2026-11-24T12:00:00Z","response_status":null,"joined_at":null,"left_at":null}`
 	s.do("GET", "/api/v1/participants/", "").is(200, `[]`)
 	s.do("GET", "/api/v1/participants/?meeting=12", "").is(200, "["+guest+"]")
 	s.do("GET", "/api/v1/participants/2/", "").is(200, guest)
-	s.do("GET", "/api/v1/recordings/?meeting=12&limit=1", "").is(200, `[]`).has("Link", `</api/v1/recordings/?limit=1&meeting=12&page_token=t>; rel="next"`)
-	s.do("GET", "/api/v1/recordings/5/", "").is(200, `{"id":5,"meeting":12,"meeting_id":12,"drive_file_id":"","drive_file_url":"","duration_seconds":null,"duration_formatted":"N/A",`+
-		`"recording_state":"STARTED","recording_start_time":null,"recording_end_time":null,"available_at":null,"created_at":"2026-12-01T15:00:11Z","export_uri":"s3://b/k","sha256":"ab","size_bytes":0}`)
 }
 
 func TestUserManagementIsForAdmins(t *testing.T) {

@@ -103,7 +103,7 @@ func (a *API) add(r route) {
 
 // textIDs tells whether what a path names by {id} may be a word.
 func textIDs(path string) bool {
-	return strings.HasPrefix(path, base+"meetings/") || strings.HasPrefix(path, base+"operations/")
+	return strings.HasPrefix(path, base+"meetings/") || strings.HasPrefix(path, base+"operations/") || strings.HasPrefix(path, base+"jobs/")
 }
 
 func (a *API) pathParam(r route, name string) *huma.Param {
@@ -115,6 +115,8 @@ func (a *API) pathParam(r route, name string) *huma.Param {
 		p.Schema, p.Description = stringSchema(""), "The meeting's number or uid."
 	case strings.HasPrefix(r.path, base+"operations/"):
 		p.Schema, p.Description = stringSchema("uuid"), "The operation."
+	case strings.HasPrefix(r.path, base+"jobs/"):
+		p.Schema, p.Description = stringSchema("uuid"), "The job."
 	}
 	return p
 }

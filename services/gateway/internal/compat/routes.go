@@ -12,6 +12,7 @@ const (
 	tagMeetings     = "meetings"
 	tagParticipants = "participants"
 	tagRecordings   = "recordings"
+	tagJobs         = "jobs"
 	tagUsers        = "users"
 	tagManagement   = "user-management"
 	tagService      = "service"
@@ -20,6 +21,10 @@ const (
 // routes is every path of this surface on one page.
 func (a *API) routes() {
 	a.meetingRoutes()
+	a.recordingRoutes()
+	a.attendanceRoutes()
+	a.holdRoutes()
+	a.jobRoutes()
 	a.peopleRoutes()
 	a.managementRoutes()
 	a.serviceRoutes()
@@ -151,17 +156,6 @@ func (a *API) peopleRoutes() {
 		id: "getParticipant", method: http.MethodGet, path: base + "participants/{id}/", tag: tagParticipants, summary: "Read one participant",
 		answers: []answer{{status: http.StatusOK, doc: "The participant.", schema: schemaOf[Participant](a)}},
 		serve:   a.getParticipant,
-	})
-	a.add(route{
-		id: "listRecordings", method: http.MethodGet, path: base + "recordings/", tag: tagRecordings, summary: "List recordings, newest first",
-		params:  append([]*huma.Param{of}, pageParams(wholePage)...),
-		answers: []answer{{status: http.StatusOK, doc: "A page.", schema: listOf[Recording](a), headers: []string{"Link"}}},
-		serve:   a.listRecordings,
-	})
-	a.add(route{
-		id: "getRecording", method: http.MethodGet, path: base + "recordings/{id}/", tag: tagRecordings, summary: "Read one recording",
-		answers: []answer{{status: http.StatusOK, doc: "The recording.", schema: schemaOf[Recording](a)}},
-		serve:   a.getRecording,
 	})
 	a.add(route{
 		id: "listUsers", method: http.MethodGet, path: base + "users/", tag: tagUsers, summary: "List active users",

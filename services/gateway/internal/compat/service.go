@@ -28,6 +28,7 @@ type endpoints struct {
 	Participants   string `json:"participants"`
 	UserManagement string `json:"user-management"`
 	Schema         string `json:"schema"`
+	Jobs           string `json:"jobs"`
 }
 
 type documentation struct {
@@ -42,7 +43,7 @@ func (a *API) root(x *exchange) error {
 		Endpoints: endpoints{
 			Health: base + "health/", Info: base + "info/", Docs: base + "docs/", Meetings: base + "meetings/", Users: base + "users/",
 			Recordings: base + "recordings/", Participants: base + "participants/", UserManagement: base + "user-management/",
-			Schema: base + "schema/",
+			Schema: base + "schema/", Jobs: base + "jobs/",
 		},
 		Documentation: documentation{Swagger: base + "docs/", Redoc: base + "redoc/", Schema: base + "schema/"},
 	})
