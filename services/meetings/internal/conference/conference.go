@@ -17,7 +17,9 @@ type Conference struct {
 	ID      ID
 	Meeting meeting.ID
 	// Record is Google's name: conferenceRecords/….
-	Record    string
+	Record string
+	// Account is in whose name it is read.
+	Account   string
 	StartedAt time.Time
 	// EndedAt is zero while it runs; EndExact: Google itself told it, else it is a notice's time.
 	EndedAt  time.Time
@@ -39,7 +41,7 @@ type Conference struct {
 	AttendeesLoaded bool
 	AttendeesCount  int
 
-	isNew, dirty bool
+	dirty bool
 }
 
 // Source is how a conference became known.
@@ -81,7 +83,7 @@ type Attendee struct {
 	JoinedTold, LeftTold bool
 	Sessions             []*Session
 
-	isNew, dirty bool
+	dirty bool
 }
 
 // Session is one join with one device.
@@ -155,7 +157,7 @@ type Recording struct {
 	Export    ExportState
 	CreatedAt time.Time
 
-	isNew, dirty bool
+	dirty bool
 }
 
 // File is a recording's file in Drive.
@@ -182,7 +184,7 @@ type Transcript struct {
 	Entries      []Entry
 	EntriesCount int
 
-	isNew, dirty bool
+	dirty bool
 }
 
 // Entry is what one person said in one go.
@@ -198,8 +200,19 @@ type Ledger struct {
 	Conferences []*Conference
 	// Check is the check_recording row; nil: there is none.
 	Check *meeting.Job
-	// NoShows are the numbers of people of whom participant.no_show was told.
-	NoShows map[int64]bool
-	// Healthy: notices of the account arrive.
-	Healthy bool
+	// NoShows are the numbers of people of whom participant.no_show was told; PeopleLoaded: the meeting's people are known.
+	NoShows      map[int64]bool
+	PeopleLoaded bool
+	// Owner is the account that owns the space, as far as it is known here; its job is not loaded.
+	Owner Owner
+
+	presences []Presence
+}
+
+// Presence is when an invited person was there.
+type Presence struct {
+	ParticipantID    int64
+	JoinedAt, LeftAt time.Time
+	// NoShow: participant.no_show is told of now or was before.
+	NoShow bool
 }
