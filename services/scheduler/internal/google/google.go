@@ -1,5 +1,5 @@
-// Package google speaks to Google Calendar and Google Meet through Google's own Go clients, in the name of each meeting's
-// organizer. It turns every answer into what the job package knows, so that no HTTP status and no reason of Google's leaves
+// Package google speaks to Google Calendar, Meet, Drive, Workspace Events, Pub/Sub and the directory through Google's own Go
+// clients, in the name of each meeting's organizer, and to Pub/Sub in the service account's own. It turns every answer into what the job package knows, so that no HTTP status and no reason of Google's leaves
 // it. It decides nothing about meetings and retries nothing, a refused token apart: retries belong to the job.
 //
 // Whether Google or the emulator is at the far end changes the address and the key, nothing else.
@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,11 +25,13 @@ import (
 	"go.uber.org/fx"
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/calendar/v3"
+	"google.golang.org/api/drive/v3"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/meet/v2"
 	"google.golang.org/api/option"
 
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/notice"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
@@ -51,6 +54,7 @@ type Client struct {
 	tokens   *tokens
 	calendar *calendar.Service
 	meet     *meet.Service
+	drive    *drive.Service
 	seconds  *prometheus.HistogramVec
 	quotas   Quotas
 }
@@ -81,7 +85,13 @@ func New(config Config, development bool, quotas Quotas, metrics prometheus.Regi
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
-	return &Client{config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}, seconds: seconds, quotas: quotas}, nil
+	people, err := newPeople()
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of people: %w", err)
+	}
+	return &Client{
+		config: config, emulated: config.Emulated(development), log: log, http: &http.Client{Transport: transport}, seconds: seconds, quotas: quotas, people: people,
+	}, nil
 }
 
 // Start reads the key, waiting for the emulator where that gives it out, and makes the services.
@@ -119,6 +129,24 @@ func (c *Client) Start(ctx context.Context) error {
 	}
 	if c.meet, err = meet.NewService(ctx, options("/")...); err != nil {
 		return fmt.Errorf("make the meet client: %w", err)
+	}
+	if c.drive, err = drive.NewService(ctx, options("/drive/v3/")...); err != nil {
+		return fmt.Errorf("make the drive client: %w", err)
+	}
+	if c.events, err = workspaceevents.NewService(ctx, options("/")...); err != nil {
+		return fmt.Errorf("make the workspace events client: %w", err)
+	}
+	if c.pubsub, err = pubsub.NewService(ctx, options("/")...); err != nil {
+		return fmt.Errorf("make the pub/sub client: %w", err)
+	}
+	if c.directory, err = directory.NewService(ctx, options("/")...); err != nil {
+		return fmt.Errorf("make the directory client: %w", err)
+	}
+	if c.userinfo, err = oauth2api.NewService(ctx, options("/")...); err != nil {
+		return fmt.Errorf("make the userinfo client: %w", err)
+	}
+	if c.drive, err = drive.NewService(ctx, options("/drive/v3/")...); err != nil {
+		return fmt.Errorf("make the drive client: %w", err)
 	}
 	return nil
 }
@@ -212,7 +240,7 @@ func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSe
 			done(ctx, true, nil)
 			return nil
 		}
-		f := callFailure(ctx, err)
+		f := said(method, callFailure(ctx, err))
 		if !errors.Is(context.Cause(ctx), context.Canceled) { // else it was we who hung up
 			done(ctx, answered(err), refusal(err, f))
 		}
@@ -238,6 +266,8 @@ func classOf(method string) job.Class {
 		return job.ClassDrive
 	case "workspaceevents":
 		return job.ClassEventsWrite
+	case "directory", "oauth2":
+		return job.ClassDirectory
 	}
 	return job.ClassCalendar
 }
@@ -248,6 +278,16 @@ var classes = map[string]job.Class{
 	"calendar.events.patch": job.ClassCalendar, "calendar.events.delete": job.ClassCalendar,
 	"calendar.events.list": job.ClassCalendar, "calendar.events.watch": job.ClassCalendar, "calendar.channels.stop": job.ClassCalendar,
 	"meet.spaces.create": job.ClassMeetCreate, "meet.spaces.get": job.ClassMeetRead, "meet.spaces.patch": job.ClassMeetWrite,
+	"meet.conferenceRecords.list": job.ClassMeetRead, "meet.conferenceRecords.get": job.ClassMeetRead,
+	"meet.conferenceRecords.recordings.list": job.ClassMeetRead, "meet.conferenceRecords.participants.list": job.ClassMeetRead,
+	"meet.conferenceRecords.participants.participantSessions.list": job.ClassMeetRead,
+	"meet.conferenceRecords.transcripts.list":                      job.ClassMeetRead, "meet.conferenceRecords.transcripts.entries.list": job.ClassMeetRead,
+	"drive.files.get":                      job.ClassDrive,
+	"workspaceevents.subscriptions.create": job.ClassEventsWrite, "workspaceevents.subscriptions.patch": job.ClassEventsWrite,
+	"workspaceevents.subscriptions.reactivate": job.ClassEventsWrite, "workspaceevents.subscriptions.delete": job.ClassEventsWrite,
+	"workspaceevents.subscriptions.get": job.ClassEventsRead, "workspaceevents.subscriptions.list": job.ClassEventsRead,
+	"workspaceevents.operations.get": job.ClassEventsRead,
+	"directory.users.get":            job.ClassDirectory, "oauth2.userinfo.get": job.ClassDirectory,
 }
 
 // errTimeout is why a call to Google ended early.
@@ -267,7 +307,8 @@ func (c *Client) simulated(header http.Header) bool {
 // Development tells whether missing credentials mean the emulator.
 type Development bool
 
-// Module calls Google. Needs Config, Development, *quota.Limiter, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar, job.Spaces and job.Feed.
+// Module calls Google. Needs Config, Development, *quota.Limiter, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar,
+// job.Spaces, job.Feed, job.Records, job.Files, job.Directory, job.Subscriptions and notice.Queue.
 var Module = fx.Module("scheduler/google", fx.Provide(
 	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, limiter *quota.Limiter, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
 		c, err := New(config, bool(development), limiter, metrics, log)
@@ -275,5 +316,6 @@ var Module = fx.Module("scheduler/google", fx.Provide(
 			lc.Append(fx.Hook{OnStart: c.Start, OnStop: c.Stop})
 		}
 		return c, err
-	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces)), fx.As(new(job.Feed))),
+	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces)), fx.As(new(job.Feed)),
+		fx.As(new(job.Records)), fx.As(new(job.Files)), fx.As(new(job.Directory)), fx.As(new(job.Subscriptions)), fx.As(new(notice.Queue))),
 ))
