@@ -7,6 +7,7 @@
 package meetv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -898,7 +899,7 @@ var File_meet_v1_query_proto protoreflect.FileDescriptor
 
 const file_meet_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x13meet/v1/query.proto\x12\ameet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11meet/v1/job.proto\x1a\x15meet/v1/meeting.proto\"\x97\x01\n" +
+	"\x13meet/v1/query.proto\x12\ameet.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11meet/v1/job.proto\x1a\x15meet/v1/meeting.proto\"\x97\x01\n" +
 	"\x17ListParticipantsRequest\x12\x1d\n" +
 	"\n" +
 	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1b\n" +
@@ -910,16 +911,17 @@ const file_meet_v1_query_proto_rawDesc = "" +
 	"\fparticipants\x18\x01 \x03(\v2\x14.meet.v1.ParticipantR\fparticipants\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"'\n" +
 	"\x15GetParticipantRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x03R\x02id\"\xc3\x02\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"\xb6\x03\n" +
 	"\x15ListRecordingsRequest\x12\x1d\n" +
 	"\n" +
-	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x1b\n" +
-	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
-	"\forganizer_id\x18\x04 \x01(\x03R\vorganizerId\x12-\n" +
-	"\x05state\x18\x05 \x01(\x0e2\x17.meet.v1.RecordingStateR\x05state\x12!\n" +
-	"\fexport_state\x18\x06 \x01(\tR\vexportState\x12.\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12!\n" +
+	"\forganizer_id\x18\x04 \x01(\x03R\vorganizerId\x12=\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x17.meet.v1.RecordingStateB\x0e\xbaH\v\x82\x01\b\x18\x00\x18\x03\x18\x04\x18\x05R\x05state\x12n\n" +
+	"\fexport_state\x18\x06 \x01(\tBK\xbaHHrFR\x00R\x04noneR\apendingR\bexportedR\bverifiedR\bmismatchR\x04goneR\adeletedR\x06failedR\vexportState\x12.\n" +
 	"\x04from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02to\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"t\n" +
 	"\x16ListRecordingsResponse\x122\n" +

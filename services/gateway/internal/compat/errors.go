@@ -59,9 +59,9 @@ const (
 	tooLongToStore    reason = "MAX_LENGTH"
 	meetingCancelled  reason = "MEETING_CANCELLED"
 	organizerStays    reason = "ORGANIZER_STAYS"
-	noScheduledStart  reason = "NO_SCHEDULED_START"
-	notExported       reason = "NOT_EXPORTED"
-	noFile            reason = "NO_FILE"
+	noScheduledStart  reason = "MEETING_HAS_NO_START"
+	notExported       reason = "RECORDING_NOT_EXPORTED"
+	noFile            reason = "RECORDING_HAS_NO_FILE"
 	invalidValue      reason = "INVALID_VALUE"
 )
 

@@ -323,7 +323,7 @@ func (a *API) syncRecording(x *exchange) error {
 	}
 	outcome, err := command(x, subject.SyncRecording, caller, &meetv1.SyncRecordingRequest{MeetingId: id})
 	if err != nil {
-		return err
+		return renamed(err, func(string) string { return "" }) // the body has no field
 	}
 	x.write(http.StatusAccepted, StartedSync{
 		Message: x.say(saidSync), MeetingID: outcome.Response.GetMeetingId(), startedTask: x.started(outcome.Response.GetJobId()),

@@ -108,8 +108,8 @@ func TestASyncOfOneMeetingIsBegunAndCanBeFollowed(t *testing.T) {
 	s.do("POST", meetings+strings.ToUpper(uid)+"/sync_recording/", "", "Idempotency-Key", "k").has("Idempotency-Replayed", "")
 	s.do("POST", meetings+strings.ToUpper(uid)+"/sync_recording/", "", "Idempotency-Key", "k").
 		is(202, `{"message":"La sincronización de la grabación fue iniciada."`+begun).has("Idempotency-Replayed", "true")
-	s.do("POST", meetings+"13/sync_recording/", "").is(400, `{"scheduled_start":["La reunión no tiene hora de inicio programada."]}`)
-	s.do("POST", meetings+"13/sync_recording/", "", "Accept-Language", "en").is(400, `{"scheduled_start":["The meeting has no scheduled start."]}`)
+	s.do("POST", meetings+"13/sync_recording/", "").is(400, `{"non_field_errors":["La reunión no tiene hora de inicio programada."]}`)
+	s.do("POST", meetings+"13/sync_recording/", "", "Accept-Language", "en").is(400, `{"non_field_errors":["The meeting has no scheduled start."]}`)
 	s.do("POST", meetings+"14/sync_recording/", "").is(404, `{"detail":"No encontrado."}`)
 	s.do("POST", meetings+"x/sync_recording/", "").is(404, `{"detail":"No encontrado."}`)
 	s.do("GET", oneMeeting+"sync_recording/", "").has("Allow", "POST, OPTIONS")

@@ -61,8 +61,12 @@ func New(b *backend.Backend, ready func(context.Context) error, log *slog.Logger
 	h := &Handler{mux: http.NewServeMux(), procedures: procedures, errors: connect.NewErrorWriter(), log: log}
 	h.mux.Handle(meetv1connect.NewMeetingServiceHandler(&meetings{b}, options...))
 	h.mux.Handle(meetv1connect.NewUserServiceHandler(&users{b}, options...))
+	h.mux.Handle(meetv1connect.NewRecordingServiceHandler(&recordings{b}, options...))
+	h.mux.Handle(meetv1connect.NewJobServiceHandler(&jobs{b}, options...))
 	h.mux.Handle(meetv1connect.NewSetupServiceHandler(&setup{b}, options...))
-	services := []string{meetv1connect.MeetingServiceName, meetv1connect.UserServiceName, meetv1connect.SetupServiceName}
+	services := []string{
+		meetv1connect.MeetingServiceName, meetv1connect.RecordingServiceName, meetv1connect.JobServiceName, meetv1connect.UserServiceName, meetv1connect.SetupServiceName,
+	}
 	reflector := grpcreflect.NewStaticReflector(append(services, grpchealth.HealthV1ServiceName)...)
 	h.mux.Handle(grpcreflect.NewHandlerV1(reflector, connect.WithReadMaxBytes(maxMessage)))
 	h.mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, connect.WithReadMaxBytes(maxMessage)))

@@ -521,7 +521,7 @@ func TestReflectionListsTheServicesAndTheirFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"meet.v1.MeetingService", "meet.v1.UserService", "meet.v1.SetupService", "grpc.health.v1.Health"}
+	want := []string{"meet.v1.MeetingService", "meet.v1.RecordingService", "meet.v1.JobService", "meet.v1.UserService", "meet.v1.SetupService", "grpc.health.v1.Health"}
 	var got []string
 	for _, service := range services {
 		got = append(got, string(service))
@@ -529,9 +529,10 @@ func TestReflectionListsTheServicesAndTheirFiles(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	files, err := stream.FileContainingSymbol("meet.v1.MeetingService")
-	if err != nil || len(files) == 0 {
-		t.Errorf("%d files, %v", len(files), err)
+	for _, service := range services {
+		if files, err := stream.FileContainingSymbol(service); err != nil || len(files) == 0 {
+			t.Errorf("%s: %d files, %v", service, len(files), err)
+		}
 	}
 	if _, err := stream.Close(); err != nil {
 		t.Error(err)
