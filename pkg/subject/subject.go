@@ -121,6 +121,7 @@ const (
 	RecordingDeleted       Event[*meetv1.RecordingDeleted]       = "meet.evt.recording.deleted"
 	RecordingSharedEvent   Event[*meetv1.RecordingShared]        = "meet.evt.recording.shared"
 	RecordingReport        Event[*meetv1.RecordingReport]        = "meet.evt.recording.report"
+	RetentionApplied       Event[*meetv1.RetentionApplied]       = "meet.evt.retention.applied"
 	TranscriptGenerated    Event[*meetv1.TranscriptGenerated]    = "meet.evt.transcript.generated"
 	NoticesStateChanged    Event[*meetv1.NoticesStateChanged]    = "meet.evt.notices.state_changed"
 	UserCreated            Event[*meetv1.UserCreated]            = "meet.evt.user.created"

@@ -2629,6 +2629,70 @@ func (x *NoticesStateChanged) GetReason() string {
 	return ""
 }
 
+// RetentionApplied: what had been kept long enough was deleted, or its deletion has begun.
+type RetentionApplied struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Copies of recordings whose deletion has begun; each tells of its end with recording.deleted.
+	Recordings int64 `protobuf:"varint,1,opt,name=recordings,proto3" json:"recordings,omitempty"`
+	// People of whom it is forgotten that they were there.
+	Attendees int64 `protobuf:"varint,2,opt,name=attendees,proto3" json:"attendees,omitempty"`
+	// Transcripts that were deleted with all that was said.
+	Transcripts   int64 `protobuf:"varint,3,opt,name=transcripts,proto3" json:"transcripts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetentionApplied) Reset() {
+	*x = RetentionApplied{}
+	mi := &file_meet_v1_event_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetentionApplied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetentionApplied) ProtoMessage() {}
+
+func (x *RetentionApplied) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetentionApplied.ProtoReflect.Descriptor instead.
+func (*RetentionApplied) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RetentionApplied) GetRecordings() int64 {
+	if x != nil {
+		return x.Recordings
+	}
+	return 0
+}
+
+func (x *RetentionApplied) GetAttendees() int64 {
+	if x != nil {
+		return x.Attendees
+	}
+	return 0
+}
+
+func (x *RetentionApplied) GetTranscripts() int64 {
+	if x != nil {
+		return x.Transcripts
+	}
+	return 0
+}
+
 var File_meet_v1_event_proto protoreflect.FileDescriptor
 
 const file_meet_v1_event_proto_rawDesc = "" +
@@ -2907,7 +2971,13 @@ const file_meet_v1_event_proto_rawDesc = "" +
 	"\x13NoticesStateChanged\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x03R\x06userId\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reasonBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"r\n" +
+	"\x10RetentionApplied\x12\x1e\n" +
+	"\n" +
+	"recordings\x18\x01 \x01(\x03R\n" +
+	"recordings\x12\x1c\n" +
+	"\tattendees\x18\x02 \x01(\x03R\tattendees\x12 \n" +
+	"\vtranscripts\x18\x03 \x01(\x03R\vtranscriptsBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
 
 var (
 	file_meet_v1_event_proto_rawDescOnce sync.Once
@@ -2921,7 +2991,7 @@ func file_meet_v1_event_proto_rawDescGZIP() []byte {
 	return file_meet_v1_event_proto_rawDescData
 }
 
-var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_meet_v1_event_proto_goTypes = []any{
 	(*MeetingCreated)(nil),         // 0: meet.v1.MeetingCreated
 	(*MeetingReady)(nil),           // 1: meet.v1.MeetingReady
@@ -2954,34 +3024,35 @@ var file_meet_v1_event_proto_goTypes = []any{
 	(*TranscriptGenerated)(nil),    // 28: meet.v1.TranscriptGenerated
 	(*LegalHoldChanged)(nil),       // 29: meet.v1.LegalHoldChanged
 	(*NoticesStateChanged)(nil),    // 30: meet.v1.NoticesStateChanged
-	nil,                            // 31: meet.v1.RecordingReport.MissingReasonsEntry
-	(*timestamppb.Timestamp)(nil),  // 32: google.protobuf.Timestamp
-	(*SyncError)(nil),              // 33: meet.v1.SyncError
-	(MeetingStatus)(0),             // 34: meet.v1.MeetingStatus
-	(UserRole)(0),                  // 35: meet.v1.UserRole
+	(*RetentionApplied)(nil),       // 31: meet.v1.RetentionApplied
+	nil,                            // 32: meet.v1.RecordingReport.MissingReasonsEntry
+	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
+	(*SyncError)(nil),              // 34: meet.v1.SyncError
+	(MeetingStatus)(0),             // 35: meet.v1.MeetingStatus
+	(UserRole)(0),                  // 36: meet.v1.UserRole
 }
 var file_meet_v1_event_proto_depIdxs = []int32{
-	32, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
-	32, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
-	33, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
-	32, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
-	32, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
-	32, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
-	32, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
-	34, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
-	34, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
-	33, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
-	35, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
-	32, // 11: meet.v1.MeetingStarted.started_at:type_name -> google.protobuf.Timestamp
-	32, // 12: meet.v1.MeetingEnded.started_at:type_name -> google.protobuf.Timestamp
-	32, // 13: meet.v1.MeetingEnded.ended_at:type_name -> google.protobuf.Timestamp
-	32, // 14: meet.v1.ParticipantJoined.joined_at:type_name -> google.protobuf.Timestamp
-	32, // 15: meet.v1.ParticipantLeft.joined_at:type_name -> google.protobuf.Timestamp
-	32, // 16: meet.v1.ParticipantLeft.left_at:type_name -> google.protobuf.Timestamp
-	32, // 17: meet.v1.RecordingStarted.started_at:type_name -> google.protobuf.Timestamp
-	32, // 18: meet.v1.RecordingNotStarted.conference_started_at:type_name -> google.protobuf.Timestamp
-	33, // 19: meet.v1.RecordingMismatch.error:type_name -> meet.v1.SyncError
-	31, // 20: meet.v1.RecordingReport.missing_reasons:type_name -> meet.v1.RecordingReport.MissingReasonsEntry
+	33, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
+	33, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
+	34, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
+	33, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
+	33, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
+	33, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
+	33, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
+	35, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
+	35, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
+	34, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
+	36, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
+	33, // 11: meet.v1.MeetingStarted.started_at:type_name -> google.protobuf.Timestamp
+	33, // 12: meet.v1.MeetingEnded.started_at:type_name -> google.protobuf.Timestamp
+	33, // 13: meet.v1.MeetingEnded.ended_at:type_name -> google.protobuf.Timestamp
+	33, // 14: meet.v1.ParticipantJoined.joined_at:type_name -> google.protobuf.Timestamp
+	33, // 15: meet.v1.ParticipantLeft.joined_at:type_name -> google.protobuf.Timestamp
+	33, // 16: meet.v1.ParticipantLeft.left_at:type_name -> google.protobuf.Timestamp
+	33, // 17: meet.v1.RecordingStarted.started_at:type_name -> google.protobuf.Timestamp
+	33, // 18: meet.v1.RecordingNotStarted.conference_started_at:type_name -> google.protobuf.Timestamp
+	34, // 19: meet.v1.RecordingMismatch.error:type_name -> meet.v1.SyncError
+	32, // 20: meet.v1.RecordingReport.missing_reasons:type_name -> meet.v1.RecordingReport.MissingReasonsEntry
 	21, // [21:21] is the sub-list for method output_type
 	21, // [21:21] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
@@ -3001,7 +3072,7 @@ func file_meet_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meet_v1_event_proto_rawDesc), len(file_meet_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -924,7 +924,9 @@ type HousekeepingJob struct {
 	Dispatch       int64                  `protobuf:"varint,2,opt,name=dispatch,proto3" json:"dispatch,omitempty"`
 	FailedAttempts int32                  `protobuf:"varint,3,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
 	// sync_all, report or retention.
-	Task          string `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
+	Task string `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
+	// Of sync_all: at most so many meetings; 0: all.
+	Limit         int32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -985,6 +987,13 @@ func (x *HousekeepingJob) GetTask() string {
 		return x.Task
 	}
 	return ""
+}
+
+func (x *HousekeepingJob) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
 }
 
 type RunHousekeepingRequest struct {
@@ -1182,12 +1191,13 @@ const file_meet_v1_export_proto_rawDesc = "" +
 	"\frecording_id\x18\x03 \x01(\x03R\vrecordingId\x12\x16\n" +
 	"\x06emails\x18\x04 \x03(\tR\x06emails\x12.\n" +
 	"\afailure\x18\x05 \x01(\v2\x14.meet.v1.SyncFailureR\afailure\"\x19\n" +
-	"\x17RecordingSharedResponse\"\x81\x01\n" +
+	"\x17RecordingSharedResponse\"\x97\x01\n" +
 	"\x0fHousekeepingJob\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12'\n" +
 	"\x0ffailed_attempts\x18\x03 \x01(\x05R\x0efailedAttempts\x12\x12\n" +
-	"\x04task\x18\x04 \x01(\tR\x04task\"_\n" +
+	"\x04task\x18\x04 \x01(\tR\x04task\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"_\n" +
 	"\x16RunHousekeepingRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12\x12\n" +
