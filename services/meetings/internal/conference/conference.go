@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/task"
 )
 
 // ID numbers a conference.
@@ -199,7 +200,7 @@ type Ledger struct {
 	// Conferences are by their start, then their record.
 	Conferences []*Conference
 	// Check is the check_recording row; nil: there is none.
-	Check *meeting.Job
+	Check *task.Task
 	// NoShows are the numbers of people of whom participant.no_show was told; PeopleLoaded: the meeting's people are known.
 	NoShows      map[int64]bool
 	PeopleLoaded bool

@@ -71,6 +71,8 @@ const (
 	overlap = 15 * time.Minute
 	// noticeDelay is how late a notice may come (Workspace Events: up to a few minutes).
 	noticeDelay = 5 * time.Minute
+	// skew is how much earlier than a conference the notice of its begin may claim to be.
+	skew = time.Minute
 	// grain is how coarse BusyUntil is: it is written once for many meetings.
 	grain = 7 * 24 * time.Hour
 )
@@ -91,7 +93,7 @@ func (o *Owner) Healthy(now time.Time) bool {
 	if o.Subscription.State != SubscriptionActive || !o.Subscription.ExpiresAt.IsZero() && !o.Subscription.ExpiresAt.After(now) {
 		return false
 	}
-	return o.HeldAt.IsZero() || !o.NoticedAt.Before(o.HeldAt) || now.Before(o.HeldAt.Add(noticeDelay))
+	return o.HeldAt.IsZero() || !o.NoticedAt.Before(o.HeldAt.Add(-skew)) || now.Before(o.HeldAt.Add(noticeDelay))
 }
 
 // Held remembers when a conference of the account began.
