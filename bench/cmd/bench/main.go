@@ -16,11 +16,17 @@ import (
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/bench/internal/plan"
+	"github.com/meet-middleware/meet-middleware/bench/internal/stack"
 )
 
 func main() {
+	stack.Serve() // this program is the nats-server of its stacks too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	what, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "simulate" {
+		what, args = simulate, args[1:]
+	}
+	err := what(ctx, args)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -28,19 +34,21 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+// run measures operations one by one.
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	o := plan.Options{InFlight: []int{1, 8, 32}, Rows: []int{1_000, 50_000}, Progress: os.Stderr}
-	flag.StringVar(&o.Binary, "binary", "bin/meet-middleware", "the all-in-one program, started on a temporary folder")
-	flag.StringVar(&o.Target, "target", "", "data folder of an instance that runs, measured instead; it gets many meetings")
-	flag.DurationVar(&o.Each, "each", 5*time.Second, "how long each operation is measured")
-	flag.DurationVar(&o.Idle, "idle", 15*time.Second, "how long the idle instance is watched; 0s: not")
-	flag.DurationVar(&o.Fresh, "fresh", 10*time.Second, "how long a fresh database's statements are watched; 0s: not")
-	flag.StringVar(&o.ProfileFile, "profile", "", "file for a CPU profile of the program under the most callers; that of the last operation stays, so use it with -only")
-	flag.Func("only", "regular expression of the operations to measure, such as 'create|limits'", func(text string) (err error) {
+	flags.StringVar(&o.Binary, "binary", "bin/meet-middleware", "the all-in-one program, started on a temporary folder")
+	flags.StringVar(&o.Target, "target", "", "data folder of an instance that runs, measured instead; it gets many meetings")
+	flags.DurationVar(&o.Each, "each", 5*time.Second, "how long each operation is measured")
+	flags.DurationVar(&o.Idle, "idle", 15*time.Second, "how long the idle instance is watched; 0s: not")
+	flags.DurationVar(&o.Fresh, "fresh", 10*time.Second, "how long a fresh database's statements are watched; 0s: not")
+	flags.StringVar(&o.ProfileFile, "profile", "", "file for a CPU profile of the program under the most callers; that of the last operation stays, so use it with -only")
+	flags.Func("only", "regular expression of the operations to measure, such as 'create|limits'", func(text string) (err error) {
 		o.Only, err = regexp.Compile(text)
 		return err
 	})
-	flag.Func("callers", "numbers of operations in flight, such as 1,8,32", func(text string) error {
+	flags.Func("callers", "numbers of operations in flight, such as 1,8,32", func(text string) error {
 		o.InFlight = nil
 		for field := range strings.SplitSeq(text, ",") {
 			n, err := strconv.Atoi(field)
@@ -51,12 +59,14 @@ func run(ctx context.Context) error {
 		}
 		return nil
 	})
-	asJSON := flag.Bool("json", false, "print the result as JSON")
-	write := flag.String("write", "", "Markdown file whose tables, between their markers, are replaced")
-	note := flag.String("note", "", "a remark on this run that stands above its tables")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return errors.New("takes no arguments, only flags; see -help")
+	asJSON := flags.Bool("json", false, "print the result as JSON")
+	write := flags.String("write", "", "Markdown file whose tables, between their markers, are replaced")
+	note := flags.String("note", "", "a remark on this run that stands above its tables")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return errors.New("takes simulate or flags; see -help")
 	}
 	r, err := plan.Run(ctx, o)
 	if err != nil {

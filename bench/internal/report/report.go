@@ -212,14 +212,12 @@ func (r *Report) batch(size int) (float64, bool) {
 	return 0, false
 }
 
-// Markers between which WriteInto puts the tables.
-const (
-	begin = "<!-- bench: begin; written by make bench, not by hand -->"
-	end   = "<!-- bench: end -->"
-)
-
 // WriteInto puts the tables into the file, in place of those between the markers.
-func (r *Report) WriteInto(file string) error {
+func (r *Report) WriteInto(file string) error { return Insert(file, "bench", r.Markdown()) }
+
+// Insert puts text into the file, in place of what stands between the two markers of that name.
+func Insert(file, name, tables string) error {
+	begin, end := "<!-- "+name+": begin; written by make "+name+", not by hand -->", "<!-- "+name+": end -->"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("write the tables: %w", err)
@@ -233,7 +231,7 @@ func (r *Report) WriteInto(file string) error {
 	if err != nil {
 		return fmt.Errorf("write the tables: %w", err)
 	}
-	out := string(before) + begin + "\n\n" + r.Markdown() + "\n" + end + string(after)
+	out := string(before) + begin + "\n\n" + tables + "\n" + end + string(after)
 	partial := file + ".partial"
 	if err := os.WriteFile(partial, []byte(out), info.Mode()); err != nil { //nolint:gosec // the page that the caller named
 		return fmt.Errorf("write the tables: %w", err)
