@@ -15,6 +15,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/notice"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
 
@@ -46,11 +47,13 @@ var Module = fx.Module("scheduler",
 		job.DefaultTiming,
 		job.NewSyncMeeting,
 		job.NewFollowCalendar,
+		job.NewReadConferences,
 		fx.Private,
 	),
 	quota.Module,
 	google.Module,
 	nats.Module,
+	notice.Module,
 	doctor.Module,
 	httpserver.ProvideCheck(func(l *quota.Limiter) httpserver.Check { return httpserver.Check{Name: "google", Probe: l.Check} }),
 )

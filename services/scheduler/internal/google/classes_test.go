@@ -14,7 +14,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
-// methodsCalled reads the names that this package gives to as, onCalendar and onSpaces out of its source.
+// methodsCalled reads the names that this package gives to as, onCalendar, onSpaces and onSubscriptions out of its source.
 func methodsCalled(t *testing.T) []string {
 	t.Helper()
 	files, err := os.ReadDir(".")
@@ -37,7 +37,7 @@ func methodsCalled(t *testing.T) []string {
 			}
 			// The argument before the last one names the method.
 			fun, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok || !slices.Contains([]string{"as", "onCalendar", "onSpaces"}, fun.Sel.Name) {
+			if !ok || !slices.Contains([]string{"as", "onCalendar", "onSpaces", "onSubscriptions"}, fun.Sel.Name) {
 				return true
 			}
 			switch arg := call.Args[len(call.Args)-2].(type) {
@@ -47,7 +47,7 @@ func methodsCalled(t *testing.T) []string {
 					t.Fatal(err)
 				}
 				methods = append(methods, name)
-			case *ast.Ident: // onCalendar and onSpaces hand theirs on
+			case *ast.Ident: // the others hand theirs on
 				if arg.Name != "method" {
 					t.Errorf("%s: a call names its method %s, want it spelled out", f.Name(), arg.Name)
 				}
@@ -69,8 +69,8 @@ func TestEveryCallToGoogleIsChargedToAQuota(t *testing.T) {
 
 func TestAMethodWithoutAClassIsChargedToItsAPIs(t *testing.T) {
 	for method, want := range map[string]job.Class{
-		"calendar.freebusy.query": job.ClassCalendar, "meet.conferenceRecords.list": job.ClassMeetWrite, "drive.files.get": job.ClassDrive,
-		"workspaceevents.subscriptions.create": job.ClassEventsWrite, "else": job.ClassCalendar,
+		"calendar.freebusy.query": job.ClassCalendar, "meet.conferenceRecords.smartNotes.list": job.ClassMeetWrite, "drive.files.list": job.ClassDrive,
+		"workspaceevents.subscriptions.else": job.ClassEventsWrite, "directory.users.list": job.ClassDirectory, "else": job.ClassCalendar,
 		"meet.spaces.get": job.ClassMeetRead, "meet.spaces.create": job.ClassMeetCreate,
 	} {
 		if got := classOf(method); got != want {

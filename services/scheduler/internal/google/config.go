@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -31,6 +32,10 @@ type Config struct {
 
 	PublicURL string `env:"MEET_PUBLIC_URL" help:"https:// address at which Google reaches the gateway, to be told at once of changes in calendars; absent: they are read every MEET_DRIFT_EVERY"`
 
+	Topic     string `env:"GOOGLE_PUBSUB_TOPIC" help:"the Pub/Sub topic that Google tells at once of conferences and recordings, projects/P/topics/T, in the service account's own project; absent or off: nothing is told, conferences are read every few minutes instead; the emulator has one of its own where it is absent"`
+	Pull      string `env:"GOOGLE_PUBSUB_SUBSCRIPTION" help:"the Pub/Sub subscription to that topic that is pulled from, projects/P/subscriptions/S; goes with GOOGLE_PUBSUB_TOPIC"`
+	Directory string `env:"GOOGLE_DIRECTORY" oneof:"on off" envDefault:"on" help:"on: the domain's directory is asked who a signed-in attendee is, which needs the scope admin.directory.user.readonly; off, or where it refuses: attendees are matched to the invited by name alone"`
+
 	// EmulatorFrom gives the address of an emulator that is started with this program; it wins over EmulatorURL. Set by standalone.
 	EmulatorFrom func() string `env:"-"`
 }
@@ -49,14 +54,52 @@ func (c Config) Emulated(development bool) bool {
 // simulatedAdmin keeps the meetings at the emulator where neither an administrator nor a domain is named.
 const simulatedAdmin = "admin@workspace.example"
 
+// The values of GOOGLE_DIRECTORY, and of GOOGLE_PUBSUB_TOPIC and GOOGLE_PUBSUB_SUBSCRIPTION where no notices are wanted.
+const (
+	DirectoryOn  = "on"
+	DirectoryOff = "off"
+	noticesOff   = "off"
+)
+
+// The topic and the subscription that the emulator stands in with where none are set, in its own project.
+const (
+	simulatedTopic = "projects/meet-emulator/topics/meet-notices"
+	simulatedPull  = "projects/meet-emulator/subscriptions/meet-notices"
+)
+
 // Completed fills in what the emulator alone can do without: as at Google, an organizer of no named domain is a guest in an
-// administrator's calendar, and the emulator has one for whoever names none.
+// administrator's calendar, and the emulator has one for whoever names none; and it has a topic for its notices.
 func (c Config) Completed(development bool) Config {
 	if c.Emulated(development) && c.AdminEmail == "" && len(c.Domains) == 0 {
 		c.AdminEmail = simulatedAdmin
 	}
+	if c.Emulated(development) && c.Topic == "" && c.Pull == "" {
+		c.Topic, c.Pull = simulatedTopic, simulatedPull
+	}
 	return c
 }
+
+// topic is where notices go; empty: nowhere.
+func (c Config) topic() string { return wanted(c.Topic) }
+
+// subscription is where notices are pulled from; empty: nowhere.
+func (c Config) subscription() string { return wanted(c.Pull) }
+
+func wanted(resource string) string {
+	if resource == noticesOff {
+		return ""
+	}
+	return resource
+}
+
+// simulatedQueue tells whether the emulator's own topic is used.
+func (c Config) simulatedQueue() bool { return c.Topic == simulatedTopic && c.Pull == simulatedPull }
+
+// The names of resources (Pub/Sub, Resource names).
+var (
+	topicShape = regexp.MustCompile(`^projects/[a-z][a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+	pullShape  = regexp.MustCompile(`^projects/[a-z][a-z0-9.:-]+/subscriptions/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+)
 
 // emulatorURL is where the emulator is; known once the service starts.
 func (c Config) emulatorURL() string {
@@ -88,6 +131,19 @@ func (c Config) Check() error {
 		if u, err := url.Parse(c.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			bad("MEET_PUBLIC_URL", "is no address", "use https://meet.example.com")
 		}
+	}
+	topic, pull := c.topic(), c.subscription()
+	if topic != "" && !topicShape.MatchString(topic) {
+		bad("GOOGLE_PUBSUB_TOPIC", "is no name of a topic", "use projects/PROJECT/topics/TOPIC, or leave it out for no notices")
+	}
+	if pull != "" && !pullShape.MatchString(pull) {
+		bad("GOOGLE_PUBSUB_SUBSCRIPTION", "is no name of a subscription", "use projects/PROJECT/subscriptions/SUBSCRIPTION, or leave it out for no notices")
+	}
+	switch {
+	case topic != "" && pull == "":
+		bad("GOOGLE_PUBSUB_SUBSCRIPTION", "is not set while GOOGLE_PUBSUB_TOPIC is", "make a pull subscription to the topic and name it, or leave both out")
+	case topic == "" && pull != "":
+		bad("GOOGLE_PUBSUB_TOPIC", "is not set while GOOGLE_PUBSUB_SUBSCRIPTION is", "name the topic that the subscription is to, or leave both out")
 	}
 	if c.Timeout <= 0 {
 		bad("MEET_GOOGLE_TIMEOUT", "is not above zero", "leave it out for 60s")

@@ -44,7 +44,6 @@ const (
 	sharingPause = time.Hour
 
 	methodDownload = "drive.files.download" // files.get with alt=media, apart in metrics from reading what is said of the file
-	methodShare    = "drive.permissions.create"
 )
 
 // OpenFile reads a file's content from offset on. The call is bounded as any other until Google begins to answer; the reader is
@@ -132,7 +131,7 @@ func contentRange(text string) (offset, size int64, err error) {
 // ShareFile lets somebody read a file. Nobody is told by mail. For somebody who may already Drive answers with what is there.
 func (c *Client) ShareFile(ctx context.Context, account, id, email string) error {
 	var raw error
-	err := c.as(ctx, account, account, scopesShareFile, methodShare, func(ctx context.Context, who caller) error {
+	err := c.as(ctx, account, account, scopesShareFile, "drive.permissions.create", func(ctx context.Context, who caller) error {
 		call := c.drive.Permissions.Create(id, &drive.Permission{Type: "user", Role: "reader", EmailAddress: email}).
 			SendNotificationEmail(false).SupportsAllDrives(true).Fields("id").Context(ctx)
 		call.Header().Set("Authorization", who.authorization)
@@ -141,7 +140,7 @@ func (c *Client) ShareFile(ctx context.Context, account, id, email string) error
 	})
 	var e *googleapi.Error
 	if err != nil && errors.As(raw, &e) {
-		return fmt.Errorf("%s: %w", methodShare, fileFailure(ctx, raw))
+		return fmt.Errorf("drive.permissions.create: %w", fileFailure(ctx, raw))
 	}
 	return err
 }

@@ -39,6 +39,12 @@ import (
 //	GOOGLE_CONFERENCE_FAILED     no      Google made no Meet for the event
 //	GOOGLE_RECORDING_NOT_SET     no      check the edition and the recording switch
 //	GOOGLE_SETTINGS_REFUSED      no      check the Meet settings of the organizer's unit
+//	GOOGLE_CONFERENCE_GONE       no      Google shows the account no such conference: it forgets each 30 days after its end
+//	GOOGLE_FILE_GONE             no      the file was deleted in Drive, or the account may not see it
+//	GOOGLE_SUBSCRIPTION_GONE     yes     nothing: another subscription to notices is made
+//	GOOGLE_SUBSCRIPTION_TAKEN    yes     nothing: the subscription that is there is used
+//	GOOGLE_PERSON_UNKNOWN        no      the directory knows no such person
+//	GOOGLE_QUEUE_NOT_FOUND       no      set GOOGLE_PUBSUB_SUBSCRIPTION to a subscription that is there
 //	GOOGLE_SPACE_DENIED          yes     the space is not visible yet; after some tries it is taken for missing rights
 //	GOOGLE_TURN                  yes     nothing: other calls come first, so that Google's quota is kept; or raise the quota
 //	GOOGLE_DOWN                  yes     nothing: Google has failed several times in a row and is asked again when it is back
@@ -63,6 +69,12 @@ const (
 	CodeUnauthenticated      = "GOOGLE_UNAUTHENTICATED"
 	CodeImpersonationMissing = "GOOGLE_IMPERSONATION_MISSING"
 	CodeOrganizerOutside     = "GOOGLE_ORGANIZER_OUTSIDE"
+	CodeConferenceGone       = "GOOGLE_CONFERENCE_GONE"
+	CodeFileNotFound         = "GOOGLE_FILE_GONE"
+	CodeSubscriptionGone     = "GOOGLE_SUBSCRIPTION_GONE"
+	CodeSubscriptionTaken    = "GOOGLE_SUBSCRIPTION_TAKEN"
+	CodePersonUnknown        = "GOOGLE_PERSON_UNKNOWN"
+	CodeQueueNotFound        = "GOOGLE_QUEUE_NOT_FOUND"
 	CodeSpaceDenied          = "GOOGLE_SPACE_DENIED"
 	CodeQuota                = "GOOGLE_QUOTA"
 	CodeCalendarLimits       = "GOOGLE_CALENDAR_LIMITS"
@@ -119,6 +131,8 @@ func callFailure(ctx context.Context, err error) *job.Failure {
 		return fail(job.Refused, CodeImpersonationMissing, "a service account can't invite guests in its own name; set GOOGLE_WORKSPACE_ADMIN_EMAIL or GOOGLE_WORKSPACE_DOMAINS and grant domain-wide delegation")
 	case "duplicate":
 		return fail(job.Taken, job.CodeEventIDTaken, "the event's id is used already")
+	case "ALREADY_EXISTS", "SUBSCRIPTION_ALREADY_EXISTS":
+		return fail(job.Taken, CodeSubscriptionTaken, "there is one already")
 	case "deleted":
 		return fail(job.Gone, job.CodeEventGone, "the event was deleted")
 	}
@@ -127,7 +141,7 @@ func callFailure(ctx context.Context, err error) *job.Failure {
 		return fail(job.Refused, CodeImpersonationMissing, "the account can't make Meet conferences; impersonate one with a Meet licence (GOOGLE_WORKSPACE_ADMIN_EMAIL, GOOGLE_WORKSPACE_DOMAINS)")
 	case e.Code == http.StatusUnauthorized:
 		return fail(job.Refused, CodeUnauthenticated, "Google takes no token of the service account; check that its key and its project are still there")
-	case e.Code == http.StatusForbidden && isSpaceDenied(e):
+	case e.Code == http.StatusForbidden && isMasked(e):
 		return fail(job.Hidden, CodeSpaceDenied, "Google does not let the account see or change the Meet space; it must be the space's owner")
 	case e.Code == http.StatusForbidden:
 		return fail(job.Refused, CodePermissionDenied, "Google does not let the account do this (%s); share the calendar with it with the right to make changes, or name another in GOOGLE_CALENDAR_ID", text)
@@ -280,9 +294,41 @@ func activation(e *googleapi.Error) string {
 	return " (APIs & Services, Library)"
 }
 
-// isSpaceDenied: Meet denies a space that is not there in the same words as one that is somebody else's.
-func isSpaceDenied(e *googleapi.Error) bool {
-	return errorInfo(e) == nil && len(e.Errors) == 0 && strings.Contains(e.Message, "resource Space")
+// isMasked: Meet denies what is not there in the same words as what is somebody else's.
+func isMasked(e *googleapi.Error) bool {
+	return errorInfo(e) == nil && len(e.Errors) == 0 && strings.Contains(e.Message, "Permission denied on resource ")
+}
+
+// said puts a failure of a method into words that are about what it asks for: the same status means another thing in each API.
+func said(method string, f *job.Failure) *job.Failure {
+	be := func(kind job.Kind, code, message string) *job.Failure {
+		return &job.Failure{Kind: kind, Code: code, Message: message, After: f.After, Err: f.Err}
+	}
+	missing := f.Code == CodeSpaceDenied && f.Kind == job.Hidden || f.Code == CodeCalendarNotFound
+	denied := f.Code == CodePermissionDenied
+	switch api, rest, _ := strings.Cut(method, "."); {
+	case strings.HasPrefix(rest, "conferenceRecords") && missing:
+		return be(job.Gone, CodeConferenceGone, "Google shows the account no such conference; it forgets each 30 days after its end, and shows it to the space's owner and to who was there")
+	case api == "meet" && denied:
+		return be(job.Refused, CodePermissionDenied, "Google does not let the account use Meet so; it needs a licence with Meet, and must own the space")
+	case api == "drive" && missing:
+		return be(job.NotFound, CodeFileNotFound, "Drive shows the account no such file: it was deleted, or is somebody else's")
+	case api == "drive" && denied:
+		return be(job.Refused, CodePermissionDenied, "Drive does not let the account read the file; check Apps, Google Workspace, Drive and Docs in the admin console, and who the file is shared with")
+	case api == "workspaceevents" && missing:
+		return be(job.NotFound, CodeSubscriptionGone, "there is no such subscription any more")
+	case api == "workspaceevents" && denied:
+		return be(job.Refused, CodePermissionDenied, "Google does not make the subscription to notices; let meet-api-event-push@system.gserviceaccount.com publish to the topic GOOGLE_PUBSUB_TOPIC (role Pub/Sub Publisher)")
+	case (api == "directory" || api == "oauth2") && missing:
+		return be(job.NotFound, CodePersonUnknown, "the directory knows no such person")
+	case (api == "directory" || api == "oauth2") && denied:
+		return be(job.Refused, CodePermissionDenied, "the directory does not let the account look people up; allow contact sharing in the admin console (Directory, Directory settings), or set GOOGLE_DIRECTORY=off")
+	case api == "pubsub" && missing:
+		return be(job.NotFound, CodeQueueNotFound, "there is no such Pub/Sub subscription; make it, or correct GOOGLE_PUBSUB_SUBSCRIPTION")
+	case api == "pubsub" && denied:
+		return be(job.Refused, CodePermissionDenied, "the service account may not pull from GOOGLE_PUBSUB_SUBSCRIPTION; give it the role Pub/Sub Subscriber there")
+	}
+	return f
 }
 
 // retryAfter reads the header (RFC 9110 §10.2.3), 0 when there is none.

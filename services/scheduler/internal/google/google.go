@@ -1,6 +1,7 @@
 // Package google speaks to Google Calendar, Meet, Drive, Workspace Events, Pub/Sub and the directory through Google's own Go
-// clients, in the name of each meeting's organizer, and to Pub/Sub in the service account's own. It turns every answer into what the job package knows, so that no HTTP status and no reason of Google's leaves
-// it. It decides nothing about meetings and retries nothing, a refused token apart: retries belong to the job.
+// clients, in the name of each meeting's organizer, and to Pub/Sub in the service account's own. It turns every answer into what
+// the job package knows, so that no HTTP status and no reason of Google's leaves it. It decides nothing about meetings and retries
+// nothing, a refused token apart: retries belong to the job.
 //
 // Whether Google or the emulator is at the far end changes the address and the key, nothing else.
 package google
@@ -24,11 +25,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 	"golang.org/x/oauth2/google"
+	directory "google.golang.org/api/admin/directory/v1"
 	"google.golang.org/api/calendar/v3"
 	"google.golang.org/api/drive/v3"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/meet/v2"
+	oauth2api "google.golang.org/api/oauth2/v2"
 	"google.golang.org/api/option"
+	"google.golang.org/api/pubsub/v1"
+	"google.golang.org/api/workspaceevents/v1"
 
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/notice"
@@ -47,16 +52,23 @@ const (
 
 // Client calls Google. It is made once and used by all jobs side by side.
 type Client struct {
-	config   Config
-	emulated bool
-	log      *slog.Logger
-	http     *http.Client
-	tokens   *tokens
-	calendar *calendar.Service
-	meet     *meet.Service
-	drive    *drive.Service
-	seconds  *prometheus.HistogramVec
-	quotas   Quotas
+	config    Config
+	emulated  bool
+	log       *slog.Logger
+	http      *http.Client
+	tokens    *tokens
+	calendar  *calendar.Service
+	meet      *meet.Service
+	drive     *drive.Service
+	events    *workspaceevents.Service
+	pubsub    *pubsub.Service
+	directory *directory.Service
+	userinfo  *oauth2api.Service
+	seconds   *prometheus.HistogramVec
+	quotas    Quotas
+	people    *people
+	// queueMade: the emulator has the topic and the subscription that it stands in with.
+	queueMade atomic.Bool
 }
 
 // Quotas is what every call to Google asks first.
@@ -144,9 +156,6 @@ func (c *Client) Start(ctx context.Context) error {
 	}
 	if c.userinfo, err = oauth2api.NewService(ctx, options("/")...); err != nil {
 		return fmt.Errorf("make the userinfo client: %w", err)
-	}
-	if c.drive, err = drive.NewService(ctx, options("/drive/v3/")...); err != nil {
-		return fmt.Errorf("make the drive client: %w", err)
 	}
 	return nil
 }
@@ -282,7 +291,7 @@ var classes = map[string]job.Class{
 	"meet.conferenceRecords.recordings.list": job.ClassMeetRead, "meet.conferenceRecords.participants.list": job.ClassMeetRead,
 	"meet.conferenceRecords.participants.participantSessions.list": job.ClassMeetRead,
 	"meet.conferenceRecords.transcripts.list":                      job.ClassMeetRead, "meet.conferenceRecords.transcripts.entries.list": job.ClassMeetRead,
-	"drive.files.get":                      job.ClassDrive,
+	"drive.files.get": job.ClassDrive, "drive.permissions.create": job.ClassDrive,
 	"workspaceevents.subscriptions.create": job.ClassEventsWrite, "workspaceevents.subscriptions.patch": job.ClassEventsWrite,
 	"workspaceevents.subscriptions.reactivate": job.ClassEventsWrite, "workspaceevents.subscriptions.delete": job.ClassEventsWrite,
 	"workspaceevents.subscriptions.get": job.ClassEventsRead, "workspaceevents.subscriptions.list": job.ClassEventsRead,

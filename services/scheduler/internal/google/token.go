@@ -35,6 +35,13 @@ const (
 	scopesSettings    scopeSet = "https://www.googleapis.com/auth/meetings.space.settings"
 	scopesCreate      scopeSet = "https://www.googleapis.com/auth/meetings.space.created"
 	scopesCreateFully scopeSet = scopesCreate + " " + scopesSettings
+	// scopesRecords is for conferences and for subscriptions to them alike.
+	scopesRecords   scopeSet = "https://www.googleapis.com/auth/meetings.space.readonly"
+	scopesDrive     scopeSet = "https://www.googleapis.com/auth/drive.meet.readonly"
+	scopesDirectory scopeSet = "https://www.googleapis.com/auth/admin.directory.user.readonly"
+	scopesSelf      scopeSet = "https://www.googleapis.com/auth/userinfo.email"
+	// scopesPubSub is asked for by the service account itself, and by nobody's leave.
+	scopesPubSub scopeSet = "https://www.googleapis.com/auth/pubsub"
 )
 
 type tokenKey struct {

@@ -14,6 +14,7 @@ const (
 	ClassDrive       Class = "drive"
 	ClassEventsRead  Class = "events_read"
 	ClassEventsWrite Class = "events_write"
+	ClassDirectory   Class = "directory"
 )
 
 // Demand is the calls that a step is about to make.

@@ -26,6 +26,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/notice"
 )
 
 // Config of the consumers.
@@ -252,9 +253,10 @@ func (g *GoogleJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.S
 	return err
 }
 
-// Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *job.FollowCalendar, prometheus.Registerer, *slog.Logger; provides
-// nothing, runs the consumers.
+// Module consumes jobs. Needs Config, *bus.Bus, *job.SyncMeeting, *job.FollowCalendar, *job.ReadConferences, clock.Clock,
+// prometheus.Registerer, *slog.Logger; provides *Notices as notice.Post, runs the consumers.
 var Module = fx.Module("scheduler/nats",
+	fx.Provide(fx.Annotate(NewNotices, fx.As(new(notice.Post)))),
 	fx.Provide(NewMetrics, NewGoogleJobs, NewObserveJobs, fx.Private),
 	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, o *ObserveJobs) {
 		lifecycle.Go(lc, sd, log, "observe jobs", o.Run)

@@ -9,9 +9,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
@@ -29,12 +31,17 @@ const (
 type ObserveJobs struct {
 	*desk
 
-	follow *job.FollowCalendar
+	follow      *job.FollowCalendar
+	conferences *job.ReadConferences
+	now         clock.Clock
+	plans       chan struct{} // the questions for plans that are out
 }
 
 // NewObserveJobs makes the consumer; Run runs it.
-func NewObserveJobs(c Config, b *bus.Bus, follow *job.FollowCalendar, m *Metrics, log *slog.Logger) *ObserveJobs {
-	return &ObserveJobs{desk: newDesk(c, b, subject.ClassObserve, c.ObserveWorkers, m, log), follow: follow}
+func NewObserveJobs(c Config, b *bus.Bus, follow *job.FollowCalendar, conferences *job.ReadConferences, now clock.Clock, m *Metrics, log *slog.Logger) *ObserveJobs {
+	return &ObserveJobs{
+		desk: newDesk(c, b, subject.ClassObserve, c.ObserveWorkers, m, log), follow: follow, conferences: conferences, now: now, plans: make(chan struct{}, plansAtOnce),
+	}
 }
 
 // Run works until ctx ends; then jobs in hand get Config.Grace to finish and the rest is handed back.
@@ -42,10 +49,17 @@ func (o *ObserveJobs) Run(ctx context.Context) error { return o.run(ctx, o.work)
 
 // work runs one message to its end.
 func (o *ObserveJobs) work(ctx context.Context, msg jetstream.Msg) {
-	if msg.Subject() != string(subject.FollowCalendar) {
+	switch msg.Subject() {
+	case string(subject.FollowCalendar):
+		o.followCalendar(ctx, msg)
+	case string(subject.CheckRecording), string(subject.SyncRecordingNow), string(subject.FollowConferences):
+		o.look(ctx, msg)
+	default:
 		o.bury(ctx, msg, "no handler for this kind of job")
-		return
 	}
+}
+
+func (o *ObserveJobs) followCalendar(ctx context.Context, msg jetstream.Msg) {
 	in := new(meetv1.FollowCalendarJob)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(msg.Data(), in); err != nil {
 		o.bury(ctx, msg, "the body is no FollowCalendarJob: "+err.Error())
@@ -96,15 +110,22 @@ func (o *ObserveJobs) send(ctx context.Context, part *meetv1.CalendarFollowedReq
 	if !part.GetPartial() {
 		return bus.Post(ctx, o.bus, subject.CalendarFollowed, part, envelope)
 	}
+	err := committed(ctx, o.bus, subject.CalendarFollowed, part, envelope)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil // the calendar is not there any more
+	}
+	return err
+}
+
+// committed sends a part of an outcome and waits until meetings keeps it.
+func committed[Req, Resp proto.Message](ctx context.Context, b *bus.Bus, command subject.Command[Req, Resp], part Req, envelope bus.Envelope) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, partWait, fmt.Errorf("no commit within %s", partWait))
 	defer cancel()
-	call, err := bus.Start(o.bus, subject.CalendarFollowed, part, envelope)
+	call, err := bus.Start(b, command, part, envelope)
 	if err != nil {
 		return err
 	}
 	defer call.Close()
-	if _, _, err = call.Committed(ctx); fault.KindOf(err) == fault.NotFound {
-		return nil // the calendar is not there any more
-	}
+	_, _, err = call.Committed(ctx)
 	return err
 }

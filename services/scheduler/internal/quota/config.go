@@ -27,6 +27,8 @@ type Config struct {
 	EventsReadUser     int `env:"MEET_GOOGLE_QUOTA_EVENTS_READ_USER" envDefault:"100" help:"reads a minute that Google Workspace Events allows each organizer"`
 	EventsWriteProject int `env:"MEET_GOOGLE_QUOTA_EVENTS_WRITE_PROJECT" envDefault:"600" help:"changes of subscriptions a minute that Google Workspace Events allows the project"`
 	EventsWriteUser    int `env:"MEET_GOOGLE_QUOTA_EVENTS_WRITE_USER" envDefault:"100" help:"changes of subscriptions a minute that Google Workspace Events allows each organizer"`
+	DirectoryProject   int `env:"MEET_GOOGLE_QUOTA_DIRECTORY_PROJECT" envDefault:"2400" help:"look-ups of people a minute that Google's directory allows the project"`
+	DirectoryUser      int `env:"MEET_GOOGLE_QUOTA_DIRECTORY_USER" envDefault:"2400" help:"look-ups of people a minute that Google's directory allows each organizer"`
 }
 
 // The values of MEET_GOOGLE_QUOTAS.
@@ -53,6 +55,7 @@ func (c Config) Quotas() map[job.Class]Quota {
 		job.ClassDrive:       {c.DriveProject, c.DriveUser},
 		job.ClassEventsRead:  {c.EventsReadProject, c.EventsReadUser},
 		job.ClassEventsWrite: {c.EventsWriteProject, c.EventsWriteUser},
+		job.ClassDirectory:   {c.DirectoryProject, c.DirectoryUser},
 	}
 }
 
@@ -84,6 +87,8 @@ func (c Config) Check() error {
 		{"EVENTS_READ_USER", c.EventsReadUser},
 		{"EVENTS_WRITE_PROJECT", c.EventsWriteProject},
 		{"EVENTS_WRITE_USER", c.EventsWriteUser},
+		{"DIRECTORY_PROJECT", c.DirectoryProject},
+		{"DIRECTORY_USER", c.DirectoryUser},
 	} {
 		if v.value < smallest {
 			problems = append(problems, config.Bad("MEET_GOOGLE_QUOTA_"+v.name, fmt.Sprintf("%d a minute leaves no call", v.value),
@@ -102,6 +107,8 @@ const (
 	APIMeet     API = "meet"
 	APIDrive    API = "drive"
 	APIEvents   API = "events"
+	// APIDirectory is the directory and what else tells who somebody is.
+	APIDirectory API = "directory"
 )
 
 // apiOf is the API that a class is of; what is of none is counted with Calendar's, so that no call goes without a breaker.
@@ -113,6 +120,8 @@ func apiOf(c job.Class) API {
 		return APIDrive
 	case job.ClassEventsRead, job.ClassEventsWrite:
 		return APIEvents
+	case job.ClassDirectory:
+		return APIDirectory
 	case job.ClassCalendar:
 	}
 	return APICalendar

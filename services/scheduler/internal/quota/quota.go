@@ -101,7 +101,7 @@ func New(c Config, emulated bool, b *bus.Bus, now clock.Clock, alarm clock.Alarm
 	if l.metrics, err = newMetrics(registry, l); err != nil {
 		return nil, err
 	}
-	for _, api := range []API{APICalendar, APIMeet, APIDrive, APIEvents} {
+	for _, api := range []API{APICalendar, APIMeet, APIDrive, APIEvents, APIDirectory} {
 		l.breakers[api] = newBreaker(api, l.store, b, now, log)
 	}
 	return l, nil

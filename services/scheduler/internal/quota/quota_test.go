@@ -33,6 +33,7 @@ func google() quota.Config {
 		Mode: quota.ModeOn, CalendarProject: 10000, CalendarUser: 600, MeetReadProject: 6000, MeetReadUser: 600,
 		MeetWriteProject: 1000, MeetWriteUser: 100, MeetCreateProject: 100, MeetCreateUser: 10,
 		DriveProject: 12000, DriveUser: 12000, EventsReadProject: 600, EventsReadUser: 100, EventsWriteProject: 600, EventsWriteUser: 100,
+		DirectoryProject: 2400, DirectoryUser: 2400,
 	}
 }
 
