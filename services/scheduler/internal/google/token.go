@@ -83,6 +83,9 @@ func (t *tokens) get(ctx context.Context, subject string, scopes scopeSet) (stri
 		return known.access, nil
 	}
 	answer := t.fetching.DoChan(key.subject+" "+string(scopes), func() (any, error) {
+		if known, ok := t.cache.Get(key); ok && time.Until(known.expires) > tokenMargin {
+			return known.access, nil // it came between the look above and here
+		}
 		// Others wait for it too, so it does not end with the first caller; the client's time-out bounds it.
 		begin, outcome := time.Now(), "ok"
 		fresh, err := t.fetch(context.WithoutCancel(ctx), key)
