@@ -39,8 +39,6 @@ const (
 	natsVariable = "BENCH_NATS_ADDR" // set in the process that is to be the nats-server
 	dirVariable  = "BENCH_NATS_DIR"
 	servesLine   = "serves: "
-
-	natsStore = 4 << 30 // bytes that the streams may take or reserve
 )
 
 // Serve makes this process the nats-server of a stack, where it was started for that, and then does not return. Every program
@@ -61,7 +59,7 @@ func Serve() {
 }
 
 func serveNATS(ctx context.Context, addr, dir string) error {
-	s, err := embeddednats.New(embeddednats.Config{Addr: addr, StoreDir: dir, MaxStore: natsStore}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	s, err := embeddednats.New(embeddednats.Config{Addr: addr, StoreDir: dir}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}
