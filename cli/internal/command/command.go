@@ -100,7 +100,7 @@ func newRoot(terminal Terminal) *cobra.Command {
 	flags.StringVar(&s.zone, "time-zone", "", "IANA time zone of times without an offset, and of those in tables; absent: this machine's")
 	flags.DurationVar(&s.timeout, "timeout", time.Minute, "how long one call may take")
 	complete(root, "output", "table", "json")
-	root.AddCommand(newMeetings(s), newOperations(s), newSetup(s))
+	root.AddCommand(newMeetings(s), newRecordings(s), newJobs(s), newOperations(s), newSetup(s))
 	return root
 }
 
@@ -168,8 +168,19 @@ func (s *session) location() *time.Location {
 	return s.terminal.Zone
 }
 
+// options of every client.
+var options = []connect.ClientOption{connect.WithProtoJSON(), connect.WithReadMaxBytes(64 << 20)}
+
 func (s *session) meetings() meetv1connect.MeetingServiceClient {
-	return meetv1connect.NewMeetingServiceClient(http.DefaultClient, s.server, connect.WithProtoJSON(), connect.WithReadMaxBytes(64<<20))
+	return meetv1connect.NewMeetingServiceClient(http.DefaultClient, s.server, options...)
+}
+
+func (s *session) recordings() meetv1connect.RecordingServiceClient {
+	return meetv1connect.NewRecordingServiceClient(http.DefaultClient, s.server, options...)
+}
+
+func (s *session) jobs() meetv1connect.JobServiceClient {
+	return meetv1connect.NewJobServiceClient(http.DefaultClient, s.server, options...)
 }
 
 // errNoAnswer is the cause of a call's ended context.
@@ -178,4 +189,15 @@ var errNoAnswer = errors.New("no answer in time")
 // call bounds one call.
 func (s *session) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, s.timeout, errNoAnswer)
+}
+
+// ask makes a call that changes nothing.
+func ask[Req, Resp any](ctx context.Context, s *session, msg *Req, call func(context.Context, *connect.Request[Req]) (*connect.Response[Resp], error)) (*Resp, error) {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	resp, err := call(ctx, connect.NewRequest(msg))
+	if err != nil {
+		return nil, callError{err: err, server: s.server}
+	}
+	return resp.Msg, nil
 }

@@ -30,6 +30,8 @@ var flagOf = map[string]string{
 	"description": "--description", "time_zone": "--time-zone", "etag": "--etag", "Idempotency-Key": "--idempotency-key", "page_size": "--limit",
 	"page_token": "--page-token", "organizer_id": "--organizer-id", "invited_email": "--invited-email", "status": "--status",
 	"recording_state": "--recording-state", "scheduled_start_from": "--from", "scheduled_start_to": "--to", "id": "the id",
+	"from": "--from", "to": "--to", "state": "--state", "export_state": "--export-state", "class": "--class", "kind": "--kind",
+	"emails": "--email", "reason": "--reason", "limit": "--limit",
 }
 
 // explain says err to a person, and which exit status it is.

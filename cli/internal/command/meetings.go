@@ -18,7 +18,8 @@ import (
 )
 
 func newMeetings(s *session) *cobra.Command {
-	return group("meetings", "Make, read, move and cancel meetings", newCreate(s), newGet(s), newList(s), newReschedule(s), newCancel(s))
+	return group("meetings", "Make, read, move and cancel meetings", newCreate(s), newGet(s), newList(s), newReschedule(s), newCancel(s),
+		newAttendance(s), newTranscript(s), newHold(s), newRelease(s))
 }
 
 // change is what every change of a meeting can be told.
@@ -28,8 +29,13 @@ type change struct {
 }
 
 func (c *change) flags(cmd *cobra.Command, wait string) {
-	cmd.Flags().StringVar(&c.key, "idempotency-key", "", "a repeat with the same key answers what the first has become; absent: a new one")
+	c.keyFlag(cmd)
 	c.wait.flags(cmd, wait)
+}
+
+// keyFlag is all the flags of a change that Google hears nothing of.
+func (c *change) keyFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.key, "idempotency-key", "", "a repeat with the same key answers what the first has become; absent: a new one")
 }
 
 // send makes the call under an idempotency key, so that a failed one can be repeated safely.
@@ -62,20 +68,10 @@ func (p *period) flags(cmd *cobra.Command) {
 
 // read gives start and end, each nil when not told.
 func (p *period) read(cmd *cobra.Command, location *time.Location) (start, end *timestamppb.Timestamp, err error) {
-	read := func(flag, text string) (*timestamppb.Timestamp, error) {
-		if !cmd.Flags().Changed(flag) {
-			return nil, nil //nolint:nilnil // not told
-		}
-		t, err := parseTime(text, location)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("--%s: %w", flag, err)}
-		}
-		return timestamppb.New(t), nil
-	}
-	if start, err = read("start", p.start); err != nil {
+	if start, err = timeFlag(cmd, "start", p.start, location); err != nil {
 		return nil, nil, err
 	}
-	if end, err = read("end", p.end); err != nil {
+	if end, err = timeFlag(cmd, "end", p.end, location); err != nil {
 		return nil, nil, err
 	}
 	if cmd.Flags().Changed("duration") {
@@ -193,13 +189,7 @@ func require(cmd *cobra.Command, flags ...string) {
 }
 
 func (s *session) get(ctx context.Context, id string) (*meetv1.Meeting, error) {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	resp, err := s.meetings().GetMeeting(ctx, connect.NewRequest(&meetv1.GetMeetingRequest{Id: id}))
-	if err != nil {
-		return nil, callError{err: err, server: s.server}
-	}
-	return resp.Msg, nil
+	return ask(ctx, s, &meetv1.GetMeetingRequest{Id: id}, s.meetings().GetMeeting)
 }
 
 func newGet(s *session) *cobra.Command {
@@ -225,7 +215,7 @@ func (s *session) meeting(m *meetv1.Meeting) table {
 		{"link", orDash(m.GetMeetLink())},
 		{"provisioning", word(m.GetProvisioning(), "PROVISIONING_")},
 		{"google sync", word(m.GetGoogleSync(), "GOOGLE_SYNC_")},
-		{"recording", word(m.GetRecordingState(), "RECORDING_STATE_")},
+		{"recording", recordingWords(m)},
 		{"organizer", m.GetOrganizerEmail()},
 		{"guests", orDash(guests)},
 		{"start", s.time(m.GetScheduledStart())},
@@ -234,6 +224,9 @@ func (s *session) meeting(m *meetv1.Meeting) table {
 		{"reference", orDash(m.GetExternalReference())},
 		{"created", s.time(m.GetCreatedAt())},
 		{"etag", m.GetEtag()},
+	}
+	if m.GetLegalHold() {
+		rows = append(rows, []string{"legal hold", m.GetLegalHoldReason()})
 	}
 	if m.GetSimulated() {
 		rows = append(rows, []string{"simulated", "yes: made by the Google emulator"})
@@ -244,12 +237,21 @@ func (s *session) meeting(m *meetv1.Meeting) table {
 	return rows
 }
 
+// recordingWords is how far the recording has come, and why it may go no further.
+func recordingWords(m *meetv1.Meeting) string {
+	state := word(m.GetRecordingState(), "RECORDING_STATE_")
+	if m.GetRecordingReason() != "" {
+		state += ": " + m.GetRecordingReason()
+	}
+	return state
+}
+
 func newList(s *session) *cobra.Command {
 	var (
 		req               meetv1.ListMeetingsRequest
 		status, recording string
-		from, to          string
-		all               bool
+		between           bounds
+		pages             paging
 	)
 	statuses, recordings := words(meetv1.MeetingStatus_name, "MEETING_STATUS_"), words(meetv1.RecordingState_name, "RECORDING_STATE_")
 	cmd := &cobra.Command{
@@ -264,28 +266,18 @@ func newList(s *session) *cobra.Command {
 				return err
 			}
 			req.RecordingState = meetv1.RecordingState(state)
-			for _, bound := range []struct {
-				flag, text string
-				at         **timestamppb.Timestamp
-			}{{"from", from, &req.ScheduledStartFrom}, {"to", to, &req.ScheduledStartTo}} {
-				if !cmd.Flags().Changed(bound.flag) {
-					continue
-				}
-				t, err := parseTime(bound.text, s.location())
-				if err != nil {
-					return usageError{fmt.Errorf("--%s: %w", bound.flag, err)}
-				}
-				*bound.at = timestamppb.New(t)
+			if req.ScheduledStartFrom, req.ScheduledStartTo, err = between.read(cmd, s.location()); err != nil {
+				return err
 			}
 			list := &meetv1.ListMeetingsResponse{}
-			for more := true; more; more = all && list.GetNextPageToken() != "" {
-				page, err := s.list(cmd.Context(), &req)
-				if err != nil {
-					return err
-				}
+			list.NextPageToken, err = pages.collect(func(size int32, token string) (string, error) {
+				req.PageSize, req.PageToken = size, token
+				page, err := ask(cmd.Context(), s, &req, s.meetings().ListMeetings)
 				list.Meetings = append(list.Meetings, page.GetMeetings()...)
-				list.NextPageToken = page.GetNextPageToken()
-				req.PageToken = page.GetNextPageToken()
+				return page.GetNextPageToken(), err
+			})
+			if err != nil {
+				return err
 			}
 			rows := table{{"ID", "STATUS", "START", "ORGANIZER", "LINK", "CREATED"}}
 			for _, m := range list.GetMeetings() {
@@ -294,39 +286,20 @@ func newList(s *session) *cobra.Command {
 					orDash(m.GetOrganizerName()), orDash(m.GetMeetLink()), s.time(m.GetCreatedAt()),
 				})
 			}
-			if err := s.show(list, rows); err != nil {
-				return err
-			}
-			if s.output == "table" && list.GetNextPageToken() != "" {
-				fmt.Fprintf(s.terminal.Err, "there are more: repeat with --page-token %s, or use --all\n", clean(list.GetNextPageToken()))
-			}
-			return nil
+			return s.showPage(list, rows, list.GetNextPageToken())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&status, "status", "", "only of this status: "+strings.Join(statuses, ", "))
 	flags.StringVar(&recording, "recording-state", "", "only where the recording has come this far: "+strings.Join(recordings, ", "))
-	flags.StringVar(&from, "from", "", "only those that begin then or later")
-	flags.StringVar(&to, "to", "", "only those that begin then or earlier")
+	between.flags(cmd, "only those that begin then or later", "only those that begin then or earlier")
 	flags.Int64Var(&req.OrganizerId, "organizer-id", 0, "only of this user")
 	flags.StringVar(&req.ExternalReference, "external-reference", "", "only with this reference")
 	flags.StringVar(&req.InvitedEmail, "invited-email", "", "only with this guest")
-	flags.Int32Var(&req.PageSize, "limit", 100, "how many at once, 1 to 1000")
-	flags.StringVar(&req.PageToken, "page-token", "", "where an earlier list ended")
-	flags.BoolVar(&all, "all", false, "every page")
+	pages.flags(cmd)
 	complete(cmd, "status", statuses...)
 	complete(cmd, "recording-state", recordings...)
 	return cmd
-}
-
-func (s *session) list(ctx context.Context, req *meetv1.ListMeetingsRequest) (*meetv1.ListMeetingsResponse, error) {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	resp, err := s.meetings().ListMeetings(ctx, connect.NewRequest(req))
-	if err != nil {
-		return nil, callError{err: err, server: s.server}
-	}
-	return resp.Msg, nil
 }
 
 // words are an enum's values as a person writes them.

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
@@ -71,13 +70,7 @@ func (w waiting) until(ctx context.Context, what string, look func(context.Conte
 }
 
 func (s *session) operation(ctx context.Context, id string) (*meetv1.Operation, error) {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	resp, err := s.meetings().GetOperation(ctx, connect.NewRequest(&meetv1.GetOperationRequest{Id: id}))
-	if err != nil {
-		return nil, callError{err: err, server: s.server}
-	}
-	return resp.Msg, nil
+	return ask(ctx, s, &meetv1.GetOperationRequest{Id: id}, s.meetings().GetOperation)
 }
 
 // await follows an operation to its end.

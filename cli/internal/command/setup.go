@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
@@ -19,17 +18,15 @@ func newSetup(s *session) *cobra.Command {
 		Use: "diagnose", Short: "Look whether everything is set up, and say what to do where it is not", Args: none,
 		Long: "Look at Google, NATS and Postgres, and say of each mistake where it is put right and what to enter there. For admins.\nExit status 1 when something is wrong. Before the server runs, `scheduler doctor` and `meet-middleware doctor` say the same.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := s.call(cmd.Context())
-			defer cancel()
-			client := meetv1connect.NewSetupServiceClient(http.DefaultClient, s.server, connect.WithProtoJSON())
-			resp, err := client.Diagnose(ctx, connect.NewRequest(&meetv1.DiagnoseRequest{OrganizerEmail: organizer, Write: write}))
+			client := meetv1connect.NewSetupServiceClient(http.DefaultClient, s.server, options...)
+			report, err := ask(cmd.Context(), s, &meetv1.DiagnoseRequest{OrganizerEmail: organizer, Write: write}, client.Diagnose)
 			if err != nil {
-				return callError{err: err, server: s.server}
-			}
-			if err := s.show(resp.Msg, found(resp.Msg)); err != nil {
 				return err
 			}
-			if !resp.Msg.GetOk() {
+			if err := s.show(report, found(report)); err != nil {
+				return err
+			}
+			if !report.GetOk() {
 				return ended{"something is not set up as it must be", exitFailed}
 			}
 			return nil
