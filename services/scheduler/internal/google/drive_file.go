@@ -16,11 +16,8 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
-// The scopes of a recording's file. Only the first is needed for copies.
-const (
-	scopesReadFile  scopeSet = "https://www.googleapis.com/auth/drive.meet.readonly"
-	scopesShareFile scopeSet = "https://www.googleapis.com/auth/drive"
-)
+// scopesShareFile is needed only by who wants recordings to be shared.
+const scopesShareFile scopeSet = "https://www.googleapis.com/auth/drive"
 
 // The codes of failures with a file in Drive.
 //
@@ -50,7 +47,7 @@ const (
 // bounded by ctx alone.
 func (c *Client) OpenFile(ctx context.Context, account, id string, offset int64) (job.Download, error) {
 	for second := false; ; second = true {
-		token, err := c.tokens.get(ctx, account, scopesReadFile)
+		token, err := c.tokens.get(ctx, account, scopesDrive)
 		if err != nil {
 			return job.Download{}, fmt.Errorf("%s: %w", methodDownload, tokenFailure(ctx, err))
 		}
@@ -90,7 +87,7 @@ func (c *Client) OpenFile(ctx context.Context, account, id string, offset int64)
 		hangUp(nil)
 		c.seconds.WithLabelValues(methodDownload, f.Code).Observe(time.Since(begin).Seconds())
 		if !second && isUnauthorized(err) {
-			c.tokens.drop(account, scopesReadFile, token)
+			c.tokens.drop(account, scopesDrive, token)
 			continue
 		}
 		return job.Download{}, fmt.Errorf("%s: %w", methodDownload, f)

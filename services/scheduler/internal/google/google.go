@@ -317,7 +317,7 @@ func (c *Client) simulated(header http.Header) bool {
 type Development bool
 
 // Module calls Google. Needs Config, Development, *quota.Limiter, prometheus.Registerer, *slog.Logger; provides *Client as job.Calendar,
-// job.Spaces, job.Feed, job.Records, job.Files, job.Directory, job.Subscriptions and notice.Queue.
+// job.Spaces, job.Feed, job.Records, job.Files, job.Recorded, job.Directory, job.Subscriptions and notice.Queue.
 var Module = fx.Module("scheduler/google", fx.Provide(
 	fx.Annotate(func(lc fx.Lifecycle, config Config, development Development, limiter *quota.Limiter, metrics prometheus.Registerer, log *slog.Logger) (*Client, error) {
 		c, err := New(config, bool(development), limiter, metrics, log)
@@ -326,5 +326,5 @@ var Module = fx.Module("scheduler/google", fx.Provide(
 		}
 		return c, err
 	}, fx.As(new(job.Calendar)), fx.As(new(job.Spaces)), fx.As(new(job.Feed)),
-		fx.As(new(job.Records)), fx.As(new(job.Files)), fx.As(new(job.Directory)), fx.As(new(job.Subscriptions)), fx.As(new(notice.Queue))),
+		fx.As(new(job.Records)), fx.As(new(job.Files)), fx.As(new(job.Recorded)), fx.As(new(job.Directory)), fx.As(new(job.Subscriptions)), fx.As(new(notice.Queue))),
 ))
