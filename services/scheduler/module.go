@@ -12,6 +12,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/doctor"
+	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/export"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
@@ -24,6 +25,7 @@ type Config struct {
 	Google google.Config
 	Quotas quota.Config
 	Jobs   nats.Config
+	Export export.Config
 
 	// Development decides what missing Google credentials mean: the emulator, or a refusal to start. Set by the program.
 	Development bool `env:"-"`
@@ -44,18 +46,23 @@ var Module = fx.Module("scheduler",
 		func(c Config) (google.Config, google.Development, nats.Config, quota.Config, quota.Emulated) {
 			return c.Google.Completed(c.Development), google.Development(c.Development), c.Jobs, c.Quotas, quota.Emulated(c.Emulated())
 		},
+		func(c Config) export.Config { return c.Export },
 		job.DefaultTiming,
+		job.DefaultExportTiming,
 		job.NewSyncMeeting,
 		job.NewFollowCalendar,
+		job.NewExports,
 		job.NewReadConferences,
 		fx.Private,
 	),
 	quota.Module,
 	google.Module,
+	export.Module,
 	nats.Module,
 	notice.Module,
 	doctor.Module,
 	httpserver.ProvideCheck(func(l *quota.Limiter) httpserver.Check { return httpserver.Check{Name: "google", Probe: l.Check} }),
+	httpserver.ProvideCheck(func(s *export.Storage) httpserver.Check { return httpserver.Check{Name: "export", Probe: s.Check} }),
 )
 
 // Settings are those of the scheduler as a program of its own.

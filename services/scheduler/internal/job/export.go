@@ -150,6 +150,9 @@ func NewExports(drive Recorded, storage Storage, quotas Quotas, now clock.Clock,
 	}
 }
 
+// Later is the time after d.
+func (e *Exports) Later(d time.Duration) time.Time { return clock.Cut(e.now().Add(d)) }
+
 // Export takes the next step. When ctx ends first, or somebody else is at it, the message is to come again, which ok tells.
 func (e *Exports) Export(ctx context.Context, w Export) (out Exported, ok bool) {
 	out, err := e.export(ctx, w)

@@ -23,6 +23,8 @@ type desk struct {
 
 	class   string
 	workers int
+	// ahead is how many messages are taken that no worker has a hand free for: as many as there are workers, unless set.
+	ahead int
 	// lease is how often the lease of a message here is extended; grace is how long work may go on after the stop.
 	lease, grace time.Duration
 	waits        prometheus.Observer
@@ -34,7 +36,7 @@ type desk struct {
 // newDesk makes a desk of so many workers; zero times of c are the usual ones.
 func newDesk(c Config, b *bus.Bus, class string, workers int, m *Metrics, log *slog.Logger) *desk {
 	d := &desk{
-		settler: settler{bus: b, log: log}, class: class, workers: workers, lease: c.Lease, grace: c.Grace,
+		settler: settler{bus: b, log: log}, class: class, workers: workers, ahead: workers, lease: c.Lease, grace: c.Grace,
 		waits: m.waits.WithLabelValues(class), held: make(map[jetstream.Msg]struct{}),
 	}
 	if d.lease <= 0 {
@@ -52,7 +54,7 @@ func newDesk(c Config, b *bus.Bus, class string, workers int, m *Metrics, log *s
 func (d *desk) run(ctx context.Context, work func(context.Context, jetstream.Msg)) error {
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	queue := make(chan jetstream.Msg, d.workers)
+	queue := make(chan jetstream.Msg, d.ahead)
 	var workers, keeper sync.WaitGroup
 	for range d.workers {
 		workers.Go(func() {
@@ -68,7 +70,7 @@ func (d *desk) run(ctx context.Context, work func(context.Context, jetstream.Msg
 	}
 	keeper.Go(func() { d.keepLeases(working) })
 
-	err := d.bus.Consume(ctx, subject.StreamJobs, subject.JobConsumer(d.class), d.workers, func(msg jetstream.Msg) {
+	err := d.bus.Consume(ctx, subject.StreamJobs, subject.JobConsumer(d.class), max(d.ahead, 1), func(msg jetstream.Msg) {
 		d.hold(msg)
 		select {
 		case queue <- msg:
