@@ -236,8 +236,12 @@ func TestWhatIsAskedOfRecordingsIsWhatTheFlagsSay(t *testing.T) {
 
 func TestEveryChangeOfRecordingsHasAnIdempotencyKey(t *testing.T) {
 	for _, args := range [][]string{
-		{"recordings", "sync", "12"}, {"recordings", "sync-all"}, {"recordings", "verify", "6"}, {"recordings", "share", "6", "--email", "a@b.example"},
-		{"meetings", "hold", "12", "--reason", "r"}, {"meetings", "release", "12"},
+		{"recordings", "sync", "12"},
+		{"recordings", "sync-all"},
+		{"recordings", "verify", "6"},
+		{"recordings", "share", "6", "--email", "a@b.example"},
+		{"meetings", "hold", "12", "--reason", "r"},
+		{"meetings", "release", "12"},
 	} {
 		a := &archive{}
 		askArchive(t, a, args...)
