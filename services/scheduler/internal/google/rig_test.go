@@ -2,6 +2,7 @@ package google_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -43,8 +44,9 @@ type rig struct {
 	sync   *job.SyncMeeting
 	log    *bytes.Buffer
 
-	mu   sync.Mutex
-	seen []request
+	mu     sync.Mutex
+	seen   []request
+	before func(*http.Request) // nil: nothing is done before a request
 }
 
 type rigConfig struct {
@@ -70,7 +72,11 @@ func newRig(t testing.TB, c rigConfig) *rig {
 		in.Body = io.NopCloser(bytes.NewReader(body))
 		r.mu.Lock()
 		r.seen = append(r.seen, request{in.Method, in.URL.Path, in.URL.RawQuery, in.Header.Get("If-Match"), in.Header.Get("Authorization"), body})
+		before := r.before
 		r.mu.Unlock()
+		if before != nil {
+			before(in)
+		}
 		fake.ServeHTTP(w, in)
 	}))
 	r.url = server.URL
@@ -251,4 +257,22 @@ func told(t testing.TB, r *rig, eventID string) googlefake.Notification {
 		}
 	}
 	return googlefake.Notification{}
+}
+
+// newClient is another client on the emulator at url.
+func newClient(t testing.TB, url string, c google.Config) *google.Client {
+	t.Helper()
+	c.Mode, c.EmulatorURL, c.CalendarID, c.Timeout = google.ModeEmulator, url, "primary", 10*time.Second
+	if len(c.Domains) == 0 {
+		c.Domains = []string{"example.com"}
+	}
+	client, err := google.New(c, true, quota.None{}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Stop(context.WithoutCancel(t.Context())) }) // it never fails
+	return client
 }
