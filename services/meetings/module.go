@@ -22,12 +22,13 @@ type Config struct {
 	Postgres postgres.Config
 	Admin    app.AdminConfig
 	Drift    app.DriftConfig
+	Held     app.ConferencesConfig
 }
 
 // Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger.
 var Module = fx.Module("meetings",
-	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig) {
-		return c.Postgres, c.Admin, c.Drift
+	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig, app.ConferencesConfig) {
+		return c.Postgres, c.Admin, c.Drift, c.Held
 	}, fx.Private),
 	postgres.Module,
 	app.Module,

@@ -10,7 +10,7 @@ type CancelMeeting struct {
 
 // Needs the meeting with its guests.
 func (c *CancelMeeting) Needs(n *Needs) {
-	n.Meetings, n.Guests = append(n.Meetings, c.Ref), append(n.Guests, c.Ref)
+	n.Meetings, n.Guests, n.Ledgers = append(n.Meetings, c.Ref), append(n.Guests, c.Ref), append(n.Ledgers, c.Ref)
 }
 
 // Apply refuses with [meeting.ErrNotFound] and [fault.VersionMismatch].
@@ -22,7 +22,12 @@ func (c *CancelMeeting) Apply(u *Unit, _ *Command) (Result, error) {
 	if err := m.CheckEtag(c.Etag); err != nil {
 		return Result{}, err
 	}
+	before := changing(m)
 	facts := m.Cancel(u.Now)
 	u.Touch(m)
-	return Result{Meeting: m, Facts: facts}, nil
+	more, err := u.moved(m, before)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Meeting: m, Facts: append(facts, more...)}, nil
 }

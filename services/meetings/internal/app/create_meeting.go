@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/conference"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
 
@@ -52,6 +53,11 @@ func (c *CreateMeeting) Apply(u *Unit, command *Command) (Result, error) {
 	}, u.Now)
 	u.Meetings[id] = m
 	u.NewMeetings = append(u.NewMeetings, m)
+	if m.AutoRecord {
+		if err := u.watch(id, conference.FirstLook(m)); err != nil {
+			return Result{}, err
+		}
+	}
 	result := Result{Meeting: m, Operation: command.ID.String(), Facts: facts}
 	if len(u.NewUsers) > before {
 		result.UserFacts = []UserFact{{User: organizer, Created: true}}

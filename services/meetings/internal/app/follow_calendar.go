@@ -90,8 +90,9 @@ func (c *CalendarFollowed) Apply(u *Unit, _ *Command) (Result, error) {
 				continue
 			}
 		}
-		google, version := m.Google, m.Version
+		google, version, before := m.Google, m.Version, changing(m)
 		result.Facts = append(result.Facts, m.Noticed(s, u.Drift.Policy, u.Now)...)
+		u.nudge(m, before)
 		if m.Google != google || m.Version != version {
 			u.Touch(m)
 		}

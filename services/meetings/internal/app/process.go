@@ -17,6 +17,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/conference"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
 
@@ -60,6 +61,8 @@ type Result struct {
 	Operation string
 	Facts     []meeting.Event
 	UserFacts []UserFact
+	// OwnerFacts are facts about accounts that own spaces.
+	OwnerFacts []conference.SubscriptionChanged
 	// Done tells that the operation that waited for the meeting's link is over.
 	Done bool
 }
@@ -79,6 +82,7 @@ type Codec interface {
 	// Fact renders an event; its time and ids are the processor's.
 	Fact(e meeting.Event) (EventRow, error)
 	UserFact(f UserFact) (EventRow, error)
+	OwnerFact(f conference.SubscriptionChanged) (EventRow, error)
 	// Done renders what wakes a waiting create.
 	Done(m *meeting.Meeting) ([]byte, error)
 	// Job renders the message of a meeting's google job; whole: the meeting was loaded with its guests.
@@ -116,23 +120,31 @@ const DispatchLimit = 256
 
 // Processor carries out commands.
 type Processor struct {
-	store Store
-	codec Codec
-	clock clock.Clock
-	log   *slog.Logger
-	drift Drift
+	store   Store
+	codec   Codec
+	clock   clock.Clock
+	log     *slog.Logger
+	drift   Drift
+	looking Looking
 
 	places places
+	owners owners
 }
 
 // NewProcessor makes a processor.
 func NewProcessor(store Store, codec Codec, now clock.Clock, log *slog.Logger) *Processor {
-	return &Processor{store: store, codec: codec, clock: now, log: log, drift: DriftConfig{}.drift()}
+	return &Processor{store: store, codec: codec, clock: now, log: log, drift: DriftConfig{}.drift(), looking: ConferencesConfig{}.Looking()}
 }
 
 // Follow sets what becomes of changes that others make in Google Calendar; before the first Process. Else it is the default.
 func (p *Processor) Follow(c DriftConfig) *Processor {
 	p.drift = c.drift()
+	return p
+}
+
+// Look sets what is read of what was held; before the first Process. Else it is the default.
+func (p *Processor) Look(l Looking) *Processor {
+	p.looking = l
 	return p
 }
 
@@ -181,8 +193,9 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 		c.Do.Needs(needs)
 	}
 	var seen map[string]Place
+	var owning map[string]time.Time
 	err = p.store.Batch(ctx, p.clock(), needs, func(u *Unit) error {
-		u.Drift = p.drift
+		u.Drift, u.Looking = p.drift, p.looking
 		for _, c := range batch {
 			done, err := p.apply(u, c)
 			if err != nil {
@@ -193,13 +206,15 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 			}
 		}
 		p.places.unknown(u)
-		seen = u.Places
+		p.owners.unknown(u)
+		seen, owning = u.Places, u.SpaceOwners
 		return p.dispatch(u, &effects)
 	})
 	if err != nil {
 		return Effects{}, err
 	}
 	p.places.written(seen)
+	p.owners.written(owning)
 	failpoint.Here("meetings.committed")
 	return effects, nil
 }
@@ -273,6 +288,15 @@ func (e *BrokenError) Unwrap() error { return e.Cause }
 func (p *Processor) record(u *Unit, c *Command, result Result) error {
 	for _, fact := range result.UserFacts {
 		row, err := p.codec.UserFact(fact)
+		if err != nil {
+			return fmt.Errorf("render an event: %w", err)
+		}
+		if err := appendEvent(u, c, row); err != nil {
+			return err
+		}
+	}
+	for _, fact := range result.OwnerFacts {
+		row, err := p.codec.OwnerFact(fact)
 		if err != nil {
 			return fmt.Errorf("render an event: %w", err)
 		}
@@ -362,9 +386,11 @@ func (p *Processor) dispatch(u *Unit, effects *Effects) error {
 	return nil
 }
 
-// Module is the use cases. Needs Store, Codec, DriftConfig, clock.Clock and *slog.Logger; provides *Processor.
+// Module is the use cases. Needs Store, ConferenceReads, Codec, DriftConfig, ConferencesConfig, clock.Clock and *slog.Logger;
+// provides *Processor and *Planner.
 var Module = fx.Module("meetings/app", fx.Provide(
-	func(store Store, codec Codec, now clock.Clock, log *slog.Logger, c DriftConfig) *Processor {
-		return NewProcessor(store, codec, now, log).Follow(c)
+	func(store Store, codec Codec, now clock.Clock, log *slog.Logger, c DriftConfig, h ConferencesConfig) *Processor {
+		return NewProcessor(store, codec, now, log).Follow(c).Look(h.Looking())
 	},
+	func(reads ConferenceReads, h ConferencesConfig, now clock.Clock) *Planner { return NewPlanner(reads, h.Looking(), now) },
 ))

@@ -21,8 +21,11 @@ func (c *SyncOutcome) Apply(u *Unit, _ *Command) (Result, error) {
 	}
 	outcome := c.Outcome
 	outcome.Policy = u.Drift.Policy
+	before := changing(m)
 	facts, done := m.Synced(outcome, u.Now)
 	u.Touch(m)
+	u.nudge(m, before)
 	u.see(m)
+	u.own(m)
 	return Result{Meeting: m, Facts: facts, Done: done}, nil
 }

@@ -23,6 +23,10 @@ type Needs struct {
 	// Calendars are locked and loaded with their jobs, and so are those of Channels.
 	Calendars []calendar.ID
 	Channels  []string
+	// HeldNeeds is of commands about what was held.
+	HeldNeeds
+	// Tasks are rows of jobs that are not a meeting's google row: locked where they exist.
+	Tasks []uuid.UUID
 	// Command is the one whose needs are being told.
 	Command uuid.UUID
 	// NewMeetings are the commands that make a meeting: each takes a number unless it was carried out before.
@@ -76,6 +80,10 @@ type Unit struct {
 	// Places are calendars that need a row, by name.
 	Places map[string]Place
 
+	// Held is what was held.
+	Held
+	Copies
+
 	Events   []EventRow
 	Commands []CommandRow
 }
@@ -105,6 +113,7 @@ func NewUnit(now time.Time) *Unit {
 		HadGuests: map[meeting.ID][]string{}, Organizers: map[string]*account.User{}, Users: map[account.ID]*account.User{},
 		TakenNames: map[string]struct{}{}, DirtyUsers: map[account.ID]struct{}{},
 		Calendars: map[calendar.ID]*calendar.Calendar{}, DirtyCalendars: map[calendar.ID]struct{}{}, Places: map[string]Place{}, dirtySet: map[meeting.ID]struct{}{},
+		Held: newHeld(), Copies: newCopies(),
 	}
 }
 

@@ -11,7 +11,7 @@ type UpdateMeeting struct {
 
 // Needs the meeting with its guests.
 func (c *UpdateMeeting) Needs(n *Needs) {
-	n.Meetings, n.Guests = append(n.Meetings, c.Ref), append(n.Guests, c.Ref)
+	n.Meetings, n.Guests, n.Ledgers = append(n.Meetings, c.Ref), append(n.Guests, c.Ref), append(n.Ledgers, c.Ref)
 	if len(c.Patch.RemovePeople) > 0 {
 		n.People = append(n.People, c.Ref)
 	}
@@ -26,10 +26,15 @@ func (c *UpdateMeeting) Apply(u *Unit, _ *Command) (Result, error) {
 	if err := m.CheckEtag(c.Etag); err != nil {
 		return Result{}, err
 	}
+	before := changing(m)
 	facts, err := m.Update(c.Patch, u.Now)
 	if err != nil {
 		return Result{}, err
 	}
 	u.Touch(m)
-	return Result{Meeting: m, Facts: facts}, nil
+	more, err := u.moved(m, before)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Meeting: m, Facts: append(facts, more...)}, nil
 }

@@ -67,6 +67,8 @@ const (
 	soon = 5 * time.Second
 	// early and late are how long before its start and after its end a meeting without notices may be going on.
 	early, late = 15 * time.Minute, time.Hour
+	// mendEvery and remakeEvery are how often a subscription that is suspended or can't be made is tried again.
+	mendEvery, remakeEvery = time.Hour, 6 * time.Hour
 	// overlap is how far a listing goes back behind the one before it: Google may show a conference late.
 	overlap = 15 * time.Minute
 	// noticeDelay is how late a notice may come (Workspace Events: up to a few minutes).
@@ -184,8 +186,13 @@ func (o *Owner) next(every time.Duration, now time.Time) time.Time {
 	if expires := o.Subscription.ExpiresAt; o.Subscription.State == SubscriptionActive && expires.After(now) {
 		at = earliest(at, now.Add(expires.Sub(now)/2))
 	}
-	if o.Healthy(now) {
+	switch {
+	case o.Healthy(now):
 		return at
+	case o.Subscription.State == SubscriptionIsSuspended && o.Busy(now):
+		at = earliest(at, now.Add(mendEvery))
+	case o.Subscription.State == SubscriptionCannotBeMade && o.Busy(now):
+		at = earliest(at, now.Add(remakeEvery))
 	}
 	for _, w := range o.Ahead {
 		switch opens := w.Start.Add(-early); {
@@ -219,7 +226,9 @@ func clamp(t, first, last time.Time) time.Time {
 // subscribed takes the subscription as it was found or made.
 func (o *Owner) subscribed(s Subscription, now time.Time) []SubscriptionChanged {
 	before := o.Subscription
-	s.CheckedAt = now
+	if s.CheckedAt.IsZero() {
+		s.CheckedAt = now
+	}
 	o.Subscription = s
 	if s.State == before.State && s.Reason == before.Reason || s.State == "" && before.State == "" {
 		return nil
@@ -237,11 +246,13 @@ func (o *Owner) Noticed(n *Notice, look bool, now time.Time) []SubscriptionChang
 		look = true
 		switch n.Type {
 		case SubscriptionSuspended:
-			facts = o.lost(SubscriptionIsSuspended, n.Reason)
+			facts = o.lost(n.Reason)
 		case SubscriptionExpired:
-			facts = o.lost(SubscriptionIsSuspended, reasonSubscriptionExpired)
-		default: // a reminder: looking renews it
+			facts = o.lost(reasonSubscriptionExpired)
+			o.Subscription.Name = ""
+		default: // a reminder
 		}
+		o.Subscription.CheckedAt, o.Subscription.ExpiresAt = time.Time{}, time.Time{} // it is looked at, and mended or renewed
 	}
 	if look {
 		o.Look(now.Add(soon))
@@ -249,11 +260,11 @@ func (o *Owner) Noticed(n *Notice, look bool, now time.Time) []SubscriptionChang
 	return facts
 }
 
-func (o *Owner) lost(state, reason string) []SubscriptionChanged {
-	if o.Subscription.State == state && o.Subscription.Reason == reason {
+func (o *Owner) lost(reason string) []SubscriptionChanged {
+	if o.Subscription.State == SubscriptionIsSuspended && o.Subscription.Reason == reason {
 		return nil
 	}
-	o.Subscription.State, o.Subscription.Reason = state, reason
+	o.Subscription.State, o.Subscription.Reason = SubscriptionIsSuspended, reason
 	return []SubscriptionChanged{{o}}
 }
 

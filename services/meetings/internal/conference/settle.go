@@ -287,6 +287,8 @@ func (l *Ledger) judgeUnrecorded(looked Looked, now time.Time) (meeting.Recordin
 			return meeting.Missing, m.RecordingReason
 		}
 		return meeting.Missing, ReasonNeverStarted
+	case held > 0 && !now.Before(l.givenUp()) && (looked.Refused || m.Recording == meeting.Missing && m.RecordingReason == ReasonNotReadable):
+		return meeting.Missing, ReasonNotReadable
 	case held > 0: // the list of recordings is still to be read
 		return meeting.Expected, l.knownReason()
 	}

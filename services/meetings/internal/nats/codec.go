@@ -131,6 +131,10 @@ func encodeResponse(c *app.Command, r app.Result) (proto.Message, error) {
 		return &meetv1.CalendarFollowedResponse{}, nil
 	case *app.CalendarNoticed:
 		return &meetv1.CalendarNoticedResponse{}, nil
+	case *app.ConferenceObserved:
+		return &meetv1.ConferenceObservedResponse{}, nil
+	case *app.ConferenceNoticed:
+		return &meetv1.ConferenceNoticedResponse{}, nil
 	case *app.CreateUser, *app.UpdateUser:
 		return &meetv1.UserResponse{User: encodeUser(r.User)}, nil
 	}
@@ -186,6 +190,9 @@ func (Codec) Fact(e meeting.Event) (app.EventRow, error) {
 	case meeting.SyncFailedEvent:
 		return meetingRow(m, subject.MeetingSyncFailed, &meetv1.MeetingSyncFailed{MeetingId: id, MeetingUid: m.UID, Error: encodeFailure(m.Failure), Version: version})
 	}
+	if row, ok, err := conferenceFact(e); ok {
+		return row, err
+	}
 	return app.EventRow{}, fmt.Errorf("no event for a %T", e)
 }
 
@@ -204,9 +211,11 @@ func eventRow[Body proto.Message](event subject.Event[Body], about string, body 
 	return app.EventRow{Type: event.Type(), Subject: about, Body: string(text)}, nil
 }
 
+func aboutUser(id int64) string { return "users/" + strconv.FormatInt(id, 10) }
+
 // UserFact is [app.Codec].
 func (Codec) UserFact(f app.UserFact) (app.EventRow, error) {
-	about := "users/" + strconv.FormatInt(int64(f.User.ID), 10)
+	about := aboutUser(int64(f.User.ID))
 	if f.Created {
 		return eventRow(subject.UserCreated, about, &meetv1.UserCreated{UserId: int64(f.User.ID), Role: roleOut[f.User.Role]})
 	}

@@ -276,6 +276,14 @@ func decodeUseCase(subj string, body []byte) (do app.UseCase, kind string, outco
 		req := new(meetv1.CalendarNoticedRequest)
 		err = decode(body, req)
 		return &app.CalendarNoticed{Channel: req.GetChannelId(), TokenHash: req.GetTokenHash()}, "calendar.noticed", true, err
+	case string(subject.ConferenceObserved):
+		req := new(meetv1.ConferenceObservedRequest)
+		err = decode(body, req)
+		return conferenceObserved(req), "conference.observed", true, err
+	case string(subject.ConferenceNoticed):
+		req := new(meetv1.ConferenceNoticedRequest)
+		err = decode(body, req)
+		return conferenceNoticed(req), "conference.noticed", true, err
 	case string(subject.CreateUser):
 		req := new(meetv1.CreateUserRequest)
 		err = decode(body, req)

@@ -119,7 +119,7 @@ func FuzzCommand(f *testing.F) {
 		if err := proto.Unmarshal(reply.GetResponse(), resp); err != nil {
 			t.Fatal(err)
 		}
-		wish, err := NewQueries(store, nil).getMeetingWish(t.Context(), &meetv1.GetMeetingWishRequest{MeetingId: resp.GetMeeting().GetId()})
+		wish, err := NewQueries(store, nil, nil).getMeetingWish(t.Context(), &meetv1.GetMeetingWishRequest{MeetingId: resp.GetMeeting().GetId()})
 		if err != nil {
 			t.Fatal(err)
 		}

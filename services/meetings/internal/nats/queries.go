@@ -36,13 +36,14 @@ const (
 // Queries answers reads.
 type Queries struct {
 	reads   app.Reads
+	planner *app.Planner
 	metrics *Metrics
 	hashes  chan struct{}
 }
 
 // NewQueries makes the answerer.
-func NewQueries(reads app.Reads, metrics *Metrics) *Queries {
-	return &Queries{reads: reads, metrics: metrics, hashes: make(chan struct{}, hashesAtOnce)}
+func NewQueries(reads app.Reads, planner *app.Planner, metrics *Metrics) *Queries {
+	return &Queries{reads: reads, planner: planner, metrics: metrics, hashes: make(chan struct{}, hashesAtOnce)}
 }
 
 // Serve answers until the returned service is stopped.
@@ -67,6 +68,7 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 		answer(q, s, subject.VerifyPassword, q.verifyPassword),
 		answer(q, s, subject.CheckHealth, q.checkHealth),
 		answer(q, s, subject.GetMeetingWish, q.getMeetingWish),
+		answer(q, s, subject.GetConferencePlan, q.getConferencePlan),
 		b.Conn().Flush(), // who starts next may ask at once
 	)
 }

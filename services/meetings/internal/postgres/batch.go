@@ -34,6 +34,9 @@ func (s *Store) Batch(ctx context.Context, now time.Time, needs *app.Needs, deci
 	if err := s.resolve(ctx, conn, needs); err != nil {
 		return fmt.Errorf("find meetings by their events: %w", classify(err))
 	}
+	if err := s.resolveHeld(ctx, conn, unit, needs); err != nil {
+		return fmt.Errorf("find meetings by what was held: %w", classify(err))
+	}
 	if err := load(ctx, conn, unit, needs); err != nil {
 		return rollback(ctx, conn, fmt.Errorf("load: %w", classify(err)))
 	}
@@ -230,6 +233,10 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 	})
 	reads = append(reads, loadPeople(ctx, u, n)...)
 	reads = append(reads, loadCalendars(ctx, u, n)...)
+	reads = append(reads, loadNumbers(ctx, u, n)...)
+	reads = append(reads, loadLedgers(ctx, u, n)...)
+	reads = append(reads, loadTasks(ctx, u, n)...)
+	reads = append(reads, loadOwners(ctx, u, n)...)
 	emails := emailKeys(n.UserEmails)
 	add(len(emails)+len(n.UserIDs) > 0, func(q *db.Queries) error {
 		userIDs := make([]int64, 0, len(n.UserIDs))
@@ -302,7 +309,8 @@ func save(ctx context.Context, conn *pgxpool.Conn, u *app.Unit) error {
 	q := db.New(queue{batch})
 	errs := []error{ // queueing fails only where a value does not fit its column's type
 		saveUsers(ctx, q, u), saveNewMeetings(ctx, q, u), saveDirtyMeetings(ctx, q, u), saveParticipants(ctx, q, u),
-		saveResponses(ctx, q, u), saveJobs(ctx, q, u), savePlaces(ctx, q, u), saveCalendars(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
+		saveResponses(ctx, q, u), saveJobs(ctx, q, u), savePlaces(ctx, q, u), saveCalendars(ctx, q, u),
+		saveHeld(ctx, q, u), saveTasks(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -424,6 +432,8 @@ func saveDirtyMeetings(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.EventUpdateds = append(p.EventUpdateds, g.EventUpdated)
 		p.EventShowns = append(p.EventShowns, g.EventShown)
 		p.EventNoticeds = append(p.EventNoticeds, g.Noticed)
+		p.HasRecordings = append(p.HasRecordings, m.HasRecording)
+		p.ConferenceRecordIds = append(p.ConferenceRecordIds, m.ConferenceRecordID)
 		p.RecordingReasons = append(p.RecordingReasons, m.RecordingReason)
 		p.FailureCodes = append(p.FailureCodes, m.Failure.Code)
 		p.FailureMessages = append(p.FailureMessages, m.Failure.Message)

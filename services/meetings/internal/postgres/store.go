@@ -241,6 +241,6 @@ var Module = fx.Module("meetings/postgres",
 			s := NewStore(c, log)
 			lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop})
 			return s
-		}, fx.As(new(app.Store)), fx.As(new(app.Reads)), fx.As(new(app.Outbox))),
+		}, fx.As(new(app.Store)), fx.As(new(app.Reads)), fx.As(new(app.ConferenceReads)), fx.As(new(app.Outbox))),
 	),
 )

@@ -775,6 +775,7 @@ UPDATE meetings m SET summary = t.summary, description = t.description,
     access_type = t.access_type, event_digest = t.event_digest,
     google_account = t.google_account, event_updated = NULLIF(t.event_updated, '0001-01-01 00:00:00+00'), event_shown = t.event_shown,
     event_noticed = NULLIF(t.event_noticed, '0001-01-01 00:00:00+00'), recording_reason = t.recording_reason,
+    has_recording = t.has_recording, conference_record_id = t.conference_record_id,
     event_deleted = t.event_deleted, failure_code = t.failure_code, failure_message = t.failure_message, updated_at = t.updated_at
 FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS summary, unnest($3::text[]) AS description,
              unnest($4::timestamptz[]) AS scheduled_start, unnest($5::timestamptz[]) AS scheduled_end,
@@ -790,46 +791,49 @@ FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS summary, unnest($
              unnest($25::text[]) AS event_digest, unnest($26::text[]) AS google_account,
              unnest($27::timestamptz[]) AS event_updated, unnest($28::text[]) AS event_shown,
              unnest($29::timestamptz[]) AS event_noticed, unnest($30::text[]) AS recording_reason,
-             unnest($31::boolean[]) AS event_deleted, unnest($32::text[]) AS failure_code,
-             unnest($33::text[]) AS failure_message, unnest($34::timestamptz[]) AS updated_at) AS t
+             unnest($31::boolean[]) AS has_recording, unnest($32::text[]) AS conference_record_id,
+             unnest($33::boolean[]) AS event_deleted, unnest($34::text[]) AS failure_code,
+             unnest($35::text[]) AS failure_message, unnest($36::timestamptz[]) AS updated_at) AS t
 WHERE m.id = t.id
 `
 
 type UpdateMeetingsParams struct {
-	Ids                []int64
-	Summaries          []string
-	Descriptions       []string
-	ScheduledStarts    []time.Time
-	ScheduledEnds      []time.Time
-	Statuses           []string
-	Provisionings      []string
-	GoogleSyncs        []string
-	RecordingStates    []string
-	ParticipantsCounts []int32
-	Versions           []int64
-	WantedVersions     []int64
-	Generations        []int64
-	GoogleCalendarIds  []string
-	GoogleEventIds     []string
-	GoogleEventEtags   []string
-	MeetLinks          []string
-	MeetingCodes       []string
-	Spaces             []string
-	Simulateds         []bool
-	EventVersions      []int64
-	SettingsVersions   []int64
-	AutoRecordings     []string
-	AccessTypes        []string
-	EventDigests       []string
-	GoogleAccounts     []string
-	EventUpdateds      []time.Time
-	EventShowns        []string
-	EventNoticeds      []time.Time
-	RecordingReasons   []string
-	EventDeleteds      []bool
-	FailureCodes       []string
-	FailureMessages    []string
-	UpdatedAts         []time.Time
+	Ids                 []int64
+	Summaries           []string
+	Descriptions        []string
+	ScheduledStarts     []time.Time
+	ScheduledEnds       []time.Time
+	Statuses            []string
+	Provisionings       []string
+	GoogleSyncs         []string
+	RecordingStates     []string
+	ParticipantsCounts  []int32
+	Versions            []int64
+	WantedVersions      []int64
+	Generations         []int64
+	GoogleCalendarIds   []string
+	GoogleEventIds      []string
+	GoogleEventEtags    []string
+	MeetLinks           []string
+	MeetingCodes        []string
+	Spaces              []string
+	Simulateds          []bool
+	EventVersions       []int64
+	SettingsVersions    []int64
+	AutoRecordings      []string
+	AccessTypes         []string
+	EventDigests        []string
+	GoogleAccounts      []string
+	EventUpdateds       []time.Time
+	EventShowns         []string
+	EventNoticeds       []time.Time
+	RecordingReasons    []string
+	HasRecordings       []bool
+	ConferenceRecordIds []string
+	EventDeleteds       []bool
+	FailureCodes        []string
+	FailureMessages     []string
+	UpdatedAts          []time.Time
 }
 
 func (q *Queries) UpdateMeetings(ctx context.Context, arg UpdateMeetingsParams) error {
@@ -864,6 +868,8 @@ func (q *Queries) UpdateMeetings(ctx context.Context, arg UpdateMeetingsParams) 
 		arg.EventShowns,
 		arg.EventNoticeds,
 		arg.RecordingReasons,
+		arg.HasRecordings,
+		arg.ConferenceRecordIds,
 		arg.EventDeleteds,
 		arg.FailureCodes,
 		arg.FailureMessages,

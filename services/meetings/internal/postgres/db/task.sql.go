@@ -29,6 +29,159 @@ func (q *Queries) CountOutOf(ctx context.Context, arg CountOutOfParams) (int64, 
 	return count, err
 }
 
+const insertTasks = `-- name: InsertTasks :exec
+INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
+SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, $1::timestamptz
+FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS class, unnest($4::text[]) AS kind, unnest($5::text[]) AS key,
+             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at) AS t
+ORDER BY t.kind, t.key
+ON CONFLICT (kind, key) WHERE key <> '' DO NOTHING
+`
+
+type InsertTasksParams struct {
+	CreatedAt  time.Time
+	Ids        []uuid.UUID
+	Classes    []string
+	Kinds      []string
+	Keys       []string
+	Payloads   []string
+	MeetingIds []int64
+	DueAts     []time.Time
+}
+
+// One with a key that is there already stays as it is.
+func (q *Queries) InsertTasks(ctx context.Context, arg InsertTasksParams) error {
+	_, err := q.db.Exec(ctx, insertTasks,
+		arg.CreatedAt,
+		arg.Ids,
+		arg.Classes,
+		arg.Kinds,
+		arg.Keys,
+		arg.Payloads,
+		arg.MeetingIds,
+		arg.DueAts,
+	)
+	return err
+}
+
+const lockTasks = `-- name: LockTasks :many
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.id = ANY ($1::uuid[]) AND j.class <> 'google' ORDER BY j.id FOR UPDATE OF j
+`
+
+func (q *Queries) LockTasks(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
+	rows, err := q.db.Query(ctx, lockTasks, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Class,
+			&i.Kind,
+			&i.MeetingID,
+			&i.OrganizerID,
+			&i.State,
+			&i.Priority,
+			&i.DueAt,
+			&i.Dispatch,
+			&i.DispatchedAt,
+			&i.FailedAttempts,
+			&i.Operation,
+			&i.ReplyInbox,
+			&i.History,
+			&i.CreatedAt,
+			&i.EndedAt,
+			&i.Key,
+			&i.Payload,
+			&i.Result,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lookAtMeetings = `-- name: LookAtMeetings :exec
+INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
+SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, $1::timestamptz
+FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS class, unnest($4::text[]) AS kind, unnest($5::text[]) AS key,
+             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at) AS t
+ORDER BY t.kind, t.key
+ON CONFLICT (kind, key) WHERE key <> '' DO UPDATE SET
+    state = CASE WHEN jobs.state = 'out' THEN 'out' ELSE 'due' END,
+    due_at = CASE WHEN jobs.state = 'due' THEN least(jobs.due_at, excluded.due_at) ELSE greatest(excluded.due_at, jobs.dispatched_at + interval '1 millisecond') END,
+    ended_at = NULL
+`
+
+type LookAtMeetingsParams struct {
+	CreatedAt  time.Time
+	Ids        []uuid.UUID
+	Classes    []string
+	Kinds      []string
+	Keys       []string
+	Payloads   []string
+	MeetingIds []int64
+	DueAts     []time.Time
+}
+
+// The check rows of meetings: due at a time at the latest. One that is out has a wish for after its outcome.
+func (q *Queries) LookAtMeetings(ctx context.Context, arg LookAtMeetingsParams) error {
+	_, err := q.db.Exec(ctx, lookAtMeetings,
+		arg.CreatedAt,
+		arg.Ids,
+		arg.Classes,
+		arg.Kinds,
+		arg.Keys,
+		arg.Payloads,
+		arg.MeetingIds,
+		arg.DueAts,
+	)
+	return err
+}
+
+const renewTasks = `-- name: RenewTasks :exec
+INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
+SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, $1::timestamptz
+FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS class, unnest($4::text[]) AS kind, unnest($5::text[]) AS key,
+             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at) AS t
+ORDER BY t.kind, t.key
+ON CONFLICT (kind, key) WHERE key <> '' DO UPDATE SET state = 'due', due_at = excluded.due_at, payload = excluded.payload, failed_attempts = 0,
+    history = '[]', ended_at = NULL WHERE jobs.state IN ('done', 'failed')
+`
+
+type RenewTasksParams struct {
+	CreatedAt  time.Time
+	Ids        []uuid.UUID
+	Classes    []string
+	Kinds      []string
+	Keys       []string
+	Payloads   []string
+	MeetingIds []int64
+	DueAts     []time.Time
+}
+
+// One with the same key that is over is due again.
+func (q *Queries) RenewTasks(ctx context.Context, arg RenewTasksParams) error {
+	_, err := q.db.Exec(ctx, renewTasks,
+		arg.CreatedAt,
+		arg.Ids,
+		arg.Classes,
+		arg.Kinds,
+		arg.Keys,
+		arg.Payloads,
+		arg.MeetingIds,
+		arg.DueAts,
+	)
+	return err
+}
+
 const sendDueTasks = `-- name: SendDueTasks :many
 WITH chosen AS (
     SELECT d.id FROM jobs d WHERE d.state = 'due' AND d.class = $2::text AND d.due_at <= $1::timestamptz
@@ -76,4 +229,42 @@ func (q *Queries) SendDueTasks(ctx context.Context, arg SendDueTasksParams) ([]S
 		return nil, err
 	}
 	return items, nil
+}
+
+const updateTasks = `-- name: UpdateTasks :exec
+UPDATE jobs j SET state = t.state, due_at = t.due_at, dispatched_at = NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'),
+    failed_attempts = t.failed_attempts, history = t.history::jsonb, payload = t.payload::jsonb, result = t.result::jsonb,
+    ended_at = NULLIF(t.ended_at, '0001-01-01 00:00:00+00')
+FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS state, unnest($3::timestamptz[]) AS due_at,
+             unnest($4::timestamptz[]) AS dispatched_at, unnest($5::integer[]) AS failed_attempts,
+             unnest($6::text[]) AS history, unnest($7::text[]) AS payload, unnest($8::text[]) AS result,
+             unnest($9::timestamptz[]) AS ended_at) AS t
+WHERE j.id = t.id
+`
+
+type UpdateTasksParams struct {
+	Ids            []uuid.UUID
+	States         []string
+	DueAts         []time.Time
+	DispatchedAts  []time.Time
+	FailedAttempts []int32
+	Histories      []string
+	Payloads       []string
+	Results        []string
+	EndedAts       []time.Time
+}
+
+func (q *Queries) UpdateTasks(ctx context.Context, arg UpdateTasksParams) error {
+	_, err := q.db.Exec(ctx, updateTasks,
+		arg.Ids,
+		arg.States,
+		arg.DueAts,
+		arg.DispatchedAts,
+		arg.FailedAttempts,
+		arg.Histories,
+		arg.Payloads,
+		arg.Results,
+		arg.EndedAts,
+	)
+	return err
 }

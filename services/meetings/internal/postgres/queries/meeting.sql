@@ -49,6 +49,7 @@ UPDATE meetings m SET summary = t.summary, description = t.description,
     access_type = t.access_type, event_digest = t.event_digest,
     google_account = t.google_account, event_updated = NULLIF(t.event_updated, '0001-01-01 00:00:00+00'), event_shown = t.event_shown,
     event_noticed = NULLIF(t.event_noticed, '0001-01-01 00:00:00+00'), recording_reason = t.recording_reason,
+    has_recording = t.has_recording, conference_record_id = t.conference_record_id,
     event_deleted = t.event_deleted, failure_code = t.failure_code, failure_message = t.failure_message, updated_at = t.updated_at
 FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@summaries::text[]) AS summary, unnest(@descriptions::text[]) AS description,
              unnest(@scheduled_starts::timestamptz[]) AS scheduled_start, unnest(@scheduled_ends::timestamptz[]) AS scheduled_end,
@@ -64,6 +65,7 @@ FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@summaries::text[]) AS summary
              unnest(@event_digests::text[]) AS event_digest, unnest(@google_accounts::text[]) AS google_account,
              unnest(@event_updateds::timestamptz[]) AS event_updated, unnest(@event_showns::text[]) AS event_shown,
              unnest(@event_noticeds::timestamptz[]) AS event_noticed, unnest(@recording_reasons::text[]) AS recording_reason,
+             unnest(@has_recordings::boolean[]) AS has_recording, unnest(@conference_record_ids::text[]) AS conference_record_id,
              unnest(@event_deleteds::boolean[]) AS event_deleted, unnest(@failure_codes::text[]) AS failure_code,
              unnest(@failure_messages::text[]) AS failure_message, unnest(@updated_ats::timestamptz[]) AS updated_at) AS t
 WHERE m.id = t.id;
