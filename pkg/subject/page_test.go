@@ -50,7 +50,7 @@ func commands() []entry {
 		CalendarFollowed.entry(), CalendarNoticed.entry(), ConferenceObserved.entry(), ConferenceNoticed.entry(), SyncRecording.entry(),
 		SyncAllRecordings.entry(), VerifyRecording.entry(), ShareRecording.entry(), RecordingExported.entry(), ExportVerified.entry(),
 		ExportDeleted.entry(), RecordingShared.entry(), SetLegalHold.entry(), RunHousekeeping.entry(), CreateUser.entry(), UpdateUser.entry(),
-		CreateKey.entry(), RotateKey.entry(), RevokeKey.entry(), OpenSession.entry(), CloseSession.entry(), ClaimAdmin.entry(),
+		CreateKey.entry(), RotateKey.entry(), RevokeKey.entry(), OpenSession.entry(), CloseSession.entry(), OfferAdmin.entry(), ClaimAdmin.entry(),
 		RecordAudit.entry(), ErasePerson.entry(),
 	}
 }
@@ -61,7 +61,7 @@ func queries() []entry {
 		ListRecordings.entry(), GetRecording.entry(), ListEvents.entry(), GetOperation.entry(), GetUser.entry(),
 		ListUsers.entry(), GetUserStats.entry(), VerifyPassword.entry(), CheckHealth.entry(), GetMeetingWish.entry(), GetConferencePlan.entry(),
 		GetCoverage.entry(), GetAttendance.entry(), GetTranscript.entry(), GetJob.entry(), ListJobs.entry(), Diagnose.entry(),
-		Authenticate.entry(), CheckLogin.entry(), GetSetupState.entry(), GetKey.entry(), ListKeys.entry(), ListAudit.entry(),
+		Authenticate.entry(), CheckLogin.entry(), GetKey.entry(), ListKeys.entry(), ListAudit.entry(),
 		VerifyAudit.entry(), ExportPerson.entry(),
 	}
 }

@@ -52,6 +52,7 @@ const (
 	RevokeKey    Command[*meetv1.RevokeKeyRequest, *meetv1.StoreKeyResponse]        = "meet.cmd.access.revoke_key"
 	OpenSession  Command[*meetv1.OpenSessionRequest, *meetv1.OpenSessionResponse]   = "meet.cmd.access.open_session"
 	CloseSession Command[*meetv1.CloseSessionRequest, *meetv1.CloseSessionResponse] = "meet.cmd.access.close_session"
+	OfferAdmin   Command[*meetv1.OfferAdminRequest, *meetv1.OfferAdminResponse]     = "meet.cmd.access.offer_admin"
 	ClaimAdmin   Command[*meetv1.ClaimAdminRequest, *meetv1.UserResponse]           = "meet.cmd.access.claim_admin"
 	RecordAudit  Command[*meetv1.RecordAuditRequest, *meetv1.RecordAuditResponse]   = "meet.cmd.audit.record"
 	ErasePerson  Command[*meetv1.ErasePersonRequest, *meetv1.ErasePersonResponse]   = "meet.cmd.privacy.erase"
@@ -84,7 +85,6 @@ const (
 
 	Authenticate  Query[*meetv1.AuthenticateRequest, *meetv1.AuthenticateResponse]   = "meet.query.meetings.Authenticate"
 	CheckLogin    Query[*meetv1.CheckLoginRequest, *meetv1.CheckLoginResponse]       = "meet.query.meetings.CheckLogin"
-	GetSetupState Query[*meetv1.GetSetupStateRequest, *meetv1.GetSetupStateResponse] = "meet.query.meetings.GetSetupState"
 	GetKey        Query[*meetv1.GetKeyRequest, *meetv1.ApiKey]                       = "meet.query.meetings.GetKey"
 	ListKeys      Query[*meetv1.ListKeysRequest, *meetv1.ListKeysResponse]           = "meet.query.meetings.ListKeys"
 	ListAudit     Query[*meetv1.ListAuditRequest, *meetv1.ListAuditResponse]         = "meet.query.meetings.ListAudit"

@@ -775,11 +775,13 @@ func (x *StoreKeyResponse) GetKey() *ApiKey {
 type OpenSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SHA-256 of the session's token, hex.
-	TokenHash     string                 `protobuf:"bytes,1,opt,name=token_hash,json=tokenHash,proto3" json:"token_hash,omitempty"`
-	UserId        int64                  `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	RemoteAddr    string                 `protobuf:"bytes,4,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
-	UserAgent     string                 `protobuf:"bytes,5,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	TokenHash  string                 `protobuf:"bytes,1,opt,name=token_hash,json=tokenHash,proto3" json:"token_hash,omitempty"`
+	UserId     int64                  `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	RemoteAddr string                 `protobuf:"bytes,4,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
+	UserAgent  string                 `protobuf:"bytes,5,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// It also ends once it was not used for so long; 0: 30 minutes.
+	IdleSeconds   int64 `protobuf:"varint,6,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -847,6 +849,13 @@ func (x *OpenSessionRequest) GetUserAgent() string {
 		return x.UserAgent
 	}
 	return ""
+}
+
+func (x *OpenSessionRequest) GetIdleSeconds() int64 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
 }
 
 type OpenSessionResponse struct {
@@ -974,10 +983,111 @@ func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
 	return file_meet_v1_access_proto_rawDescGZIP(), []int{14}
 }
 
+// OfferAdminRequest is the command by which a gateway that lets nobody in without a credential offers to make the first admin,
+// with a token that it drew and will print: meet.cmd.access.offer_admin.
+type OfferAdminRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the token, hex.
+	TokenHash     string `protobuf:"bytes,1,opt,name=token_hash,json=tokenHash,proto3" json:"token_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferAdminRequest) Reset() {
+	*x = OfferAdminRequest{}
+	mi := &file_meet_v1_access_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferAdminRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferAdminRequest) ProtoMessage() {}
+
+func (x *OfferAdminRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_access_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferAdminRequest.ProtoReflect.Descriptor instead.
+func (*OfferAdminRequest) Descriptor() ([]byte, []int) {
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *OfferAdminRequest) GetTokenHash() string {
+	if x != nil {
+		return x.TokenHash
+	}
+	return ""
+}
+
+type OfferAdminResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: there is an admin, or a token was offered within the last five minutes; print nothing.
+	Offered bool `protobuf:"varint,1,opt,name=offered,proto3" json:"offered,omitempty"`
+	// Until when it works.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferAdminResponse) Reset() {
+	*x = OfferAdminResponse{}
+	mi := &file_meet_v1_access_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferAdminResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferAdminResponse) ProtoMessage() {}
+
+func (x *OfferAdminResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_access_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferAdminResponse.ProtoReflect.Descriptor instead.
+func (*OfferAdminResponse) Descriptor() ([]byte, []int) {
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *OfferAdminResponse) GetOffered() bool {
+	if x != nil {
+		return x.Offered
+	}
+	return false
+}
+
+func (x *OfferAdminResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 // ClaimAdminRequest is the command that makes the first admin: meet.cmd.access.claim_admin.
 type ClaimAdminRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// SHA-256 of the one-time token that the first start printed, hex.
+	// SHA-256 of the one-time token that was offered, hex.
 	TokenHash string `protobuf:"bytes,1,opt,name=token_hash,json=tokenHash,proto3" json:"token_hash,omitempty"`
 	Username  string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
 	Email     string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
@@ -989,7 +1099,7 @@ type ClaimAdminRequest struct {
 
 func (x *ClaimAdminRequest) Reset() {
 	*x = ClaimAdminRequest{}
-	mi := &file_meet_v1_access_proto_msgTypes[15]
+	mi := &file_meet_v1_access_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1111,7 @@ func (x *ClaimAdminRequest) String() string {
 func (*ClaimAdminRequest) ProtoMessage() {}
 
 func (x *ClaimAdminRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[15]
+	mi := &file_meet_v1_access_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1124,7 @@ func (x *ClaimAdminRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAdminRequest.ProtoReflect.Descriptor instead.
 func (*ClaimAdminRequest) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{15}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ClaimAdminRequest) GetTokenHash() string {
@@ -1055,7 +1165,7 @@ type RecordAuditRequest struct {
 
 func (x *RecordAuditRequest) Reset() {
 	*x = RecordAuditRequest{}
-	mi := &file_meet_v1_access_proto_msgTypes[16]
+	mi := &file_meet_v1_access_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1177,7 @@ func (x *RecordAuditRequest) String() string {
 func (*RecordAuditRequest) ProtoMessage() {}
 
 func (x *RecordAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[16]
+	mi := &file_meet_v1_access_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1190,7 @@ func (x *RecordAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordAuditRequest.ProtoReflect.Descriptor instead.
 func (*RecordAuditRequest) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{16}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RecordAuditRequest) GetAttempts() []*RefusedAttempt {
@@ -1113,7 +1223,7 @@ type RefusedAttempt struct {
 
 func (x *RefusedAttempt) Reset() {
 	*x = RefusedAttempt{}
-	mi := &file_meet_v1_access_proto_msgTypes[17]
+	mi := &file_meet_v1_access_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1235,7 @@ func (x *RefusedAttempt) String() string {
 func (*RefusedAttempt) ProtoMessage() {}
 
 func (x *RefusedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[17]
+	mi := &file_meet_v1_access_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1248,7 @@ func (x *RefusedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedAttempt.ProtoReflect.Descriptor instead.
 func (*RefusedAttempt) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{17}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RefusedAttempt) GetAt() *timestamppb.Timestamp {
@@ -1205,7 +1315,7 @@ type RecordAuditResponse struct {
 
 func (x *RecordAuditResponse) Reset() {
 	*x = RecordAuditResponse{}
-	mi := &file_meet_v1_access_proto_msgTypes[18]
+	mi := &file_meet_v1_access_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1327,7 @@ func (x *RecordAuditResponse) String() string {
 func (*RecordAuditResponse) ProtoMessage() {}
 
 func (x *RecordAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[18]
+	mi := &file_meet_v1_access_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1340,7 @@ func (x *RecordAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordAuditResponse.ProtoReflect.Descriptor instead.
 func (*RecordAuditResponse) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{18}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{20}
 }
 
 // AuthenticateRequest asks who shows a credential. One of the two is set.
@@ -1247,7 +1357,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_meet_v1_access_proto_msgTypes[19]
+	mi := &file_meet_v1_access_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1369,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[19]
+	mi := &file_meet_v1_access_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1382,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{19}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AuthenticateRequest) GetKeyPrefix() string {
@@ -1319,7 +1429,7 @@ type AuthenticateResponse struct {
 
 func (x *AuthenticateResponse) Reset() {
 	*x = AuthenticateResponse{}
-	mi := &file_meet_v1_access_proto_msgTypes[20]
+	mi := &file_meet_v1_access_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1441,7 @@ func (x *AuthenticateResponse) String() string {
 func (*AuthenticateResponse) ProtoMessage() {}
 
 func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[20]
+	mi := &file_meet_v1_access_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1454,7 @@ func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
 func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{20}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AuthenticateResponse) GetPrincipal() string {
@@ -1415,7 +1525,7 @@ type CheckLoginRequest struct {
 
 func (x *CheckLoginRequest) Reset() {
 	*x = CheckLoginRequest{}
-	mi := &file_meet_v1_access_proto_msgTypes[21]
+	mi := &file_meet_v1_access_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1537,7 @@ func (x *CheckLoginRequest) String() string {
 func (*CheckLoginRequest) ProtoMessage() {}
 
 func (x *CheckLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[21]
+	mi := &file_meet_v1_access_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1550,7 @@ func (x *CheckLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLoginRequest.ProtoReflect.Descriptor instead.
 func (*CheckLoginRequest) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{21}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckLoginRequest) GetLogin() string {
@@ -1468,7 +1578,7 @@ type CheckLoginResponse struct {
 
 func (x *CheckLoginResponse) Reset() {
 	*x = CheckLoginResponse{}
-	mi := &file_meet_v1_access_proto_msgTypes[22]
+	mi := &file_meet_v1_access_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1590,7 @@ func (x *CheckLoginResponse) String() string {
 func (*CheckLoginResponse) ProtoMessage() {}
 
 func (x *CheckLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[22]
+	mi := &file_meet_v1_access_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1603,7 @@ func (x *CheckLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLoginResponse.ProtoReflect.Descriptor instead.
 func (*CheckLoginResponse) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{22}
+	return file_meet_v1_access_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckLoginResponse) GetOk() bool {
@@ -1508,88 +1618,6 @@ func (x *CheckLoginResponse) GetUser() *User {
 		return x.User
 	}
 	return nil
-}
-
-// GetSetupStateRequest asks whether somebody still has to claim this installation.
-type GetSetupStateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetSetupStateRequest) Reset() {
-	*x = GetSetupStateRequest{}
-	mi := &file_meet_v1_access_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetSetupStateRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetSetupStateRequest) ProtoMessage() {}
-
-func (x *GetSetupStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetSetupStateRequest.ProtoReflect.Descriptor instead.
-func (*GetSetupStateRequest) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{23}
-}
-
-type GetSetupStateResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// False: the first admin is still to be made.
-	HasAdmin      bool `protobuf:"varint,1,opt,name=has_admin,json=hasAdmin,proto3" json:"has_admin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetSetupStateResponse) Reset() {
-	*x = GetSetupStateResponse{}
-	mi := &file_meet_v1_access_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetSetupStateResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetSetupStateResponse) ProtoMessage() {}
-
-func (x *GetSetupStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meet_v1_access_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetSetupStateResponse.ProtoReflect.Descriptor instead.
-func (*GetSetupStateResponse) Descriptor() ([]byte, []int) {
-	return file_meet_v1_access_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *GetSetupStateResponse) GetHasAdmin() bool {
-	if x != nil {
-		return x.HasAdmin
-	}
-	return false
 }
 
 // ListAuditRequest filters and pages the audit log; absent filters do not filter.
@@ -2469,7 +2497,7 @@ const file_meet_v1_access_proto_rawDesc = "" +
 	"\vsecret_hash\x18\x03 \x01(\tR\n" +
 	"secretHash\"5\n" +
 	"\x10StoreKeyResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.meet.v1.ApiKeyR\x03key\"\xc7\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.meet.v1.ApiKeyR\x03key\"\xea\x01\n" +
 	"\x12OpenSessionRequest\x12\x1d\n" +
 	"\n" +
 	"token_hash\x18\x01 \x01(\tR\ttokenHash\x12\x17\n" +
@@ -2479,13 +2507,21 @@ const file_meet_v1_access_proto_rawDesc = "" +
 	"\vremote_addr\x18\x04 \x01(\tR\n" +
 	"remoteAddr\x12\x1d\n" +
 	"\n" +
-	"user_agent\x18\x05 \x01(\tR\tuserAgent\"8\n" +
+	"user_agent\x18\x05 \x01(\tR\tuserAgent\x12!\n" +
+	"\fidle_seconds\x18\x06 \x01(\x03R\vidleSeconds\"8\n" +
 	"\x13OpenSessionResponse\x12!\n" +
 	"\x04user\x18\x01 \x01(\v2\r.meet.v1.UserR\x04user\"4\n" +
 	"\x13CloseSessionRequest\x12\x1d\n" +
 	"\n" +
 	"token_hash\x18\x01 \x01(\tR\ttokenHash\"\x16\n" +
-	"\x14CloseSessionResponse\"\x89\x01\n" +
+	"\x14CloseSessionResponse\"2\n" +
+	"\x11OfferAdminRequest\x12\x1d\n" +
+	"\n" +
+	"token_hash\x18\x01 \x01(\tR\ttokenHash\"i\n" +
+	"\x12OfferAdminResponse\x12\x18\n" +
+	"\aoffered\x18\x01 \x01(\bR\aoffered\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x89\x01\n" +
 	"\x11ClaimAdminRequest\x12\x1d\n" +
 	"\n" +
 	"token_hash\x18\x01 \x01(\tR\ttokenHash\x12\x1a\n" +
@@ -2528,10 +2564,7 @@ const file_meet_v1_access_proto_rawDesc = "" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"G\n" +
 	"\x12CheckLoginResponse\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12!\n" +
-	"\x04user\x18\x02 \x01(\v2\r.meet.v1.UserR\x04user\"\x16\n" +
-	"\x14GetSetupStateRequest\"4\n" +
-	"\x15GetSetupStateResponse\x12\x1b\n" +
-	"\thas_admin\x18\x01 \x01(\bR\bhasAdmin\"\xfd\x03\n" +
+	"\x04user\x18\x02 \x01(\v2\r.meet.v1.UserR\x04user\"\xfd\x03\n" +
 	"\x10ListAuditRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -2658,16 +2691,16 @@ var file_meet_v1_access_proto_goTypes = []any{
 	(*OpenSessionResponse)(nil),    // 12: meet.v1.OpenSessionResponse
 	(*CloseSessionRequest)(nil),    // 13: meet.v1.CloseSessionRequest
 	(*CloseSessionResponse)(nil),   // 14: meet.v1.CloseSessionResponse
-	(*ClaimAdminRequest)(nil),      // 15: meet.v1.ClaimAdminRequest
-	(*RecordAuditRequest)(nil),     // 16: meet.v1.RecordAuditRequest
-	(*RefusedAttempt)(nil),         // 17: meet.v1.RefusedAttempt
-	(*RecordAuditResponse)(nil),    // 18: meet.v1.RecordAuditResponse
-	(*AuthenticateRequest)(nil),    // 19: meet.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil),   // 20: meet.v1.AuthenticateResponse
-	(*CheckLoginRequest)(nil),      // 21: meet.v1.CheckLoginRequest
-	(*CheckLoginResponse)(nil),     // 22: meet.v1.CheckLoginResponse
-	(*GetSetupStateRequest)(nil),   // 23: meet.v1.GetSetupStateRequest
-	(*GetSetupStateResponse)(nil),  // 24: meet.v1.GetSetupStateResponse
+	(*OfferAdminRequest)(nil),      // 15: meet.v1.OfferAdminRequest
+	(*OfferAdminResponse)(nil),     // 16: meet.v1.OfferAdminResponse
+	(*ClaimAdminRequest)(nil),      // 17: meet.v1.ClaimAdminRequest
+	(*RecordAuditRequest)(nil),     // 18: meet.v1.RecordAuditRequest
+	(*RefusedAttempt)(nil),         // 19: meet.v1.RefusedAttempt
+	(*RecordAuditResponse)(nil),    // 20: meet.v1.RecordAuditResponse
+	(*AuthenticateRequest)(nil),    // 21: meet.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),   // 22: meet.v1.AuthenticateResponse
+	(*CheckLoginRequest)(nil),      // 23: meet.v1.CheckLoginRequest
+	(*CheckLoginResponse)(nil),     // 24: meet.v1.CheckLoginResponse
 	(*ListAuditRequest)(nil),       // 25: meet.v1.ListAuditRequest
 	(*ListAuditResponse)(nil),      // 26: meet.v1.ListAuditResponse
 	(*AuditEntry)(nil),             // 27: meet.v1.AuditEntry
@@ -2699,41 +2732,42 @@ var file_meet_v1_access_proto_depIdxs = []int32{
 	0,  // 12: meet.v1.StoreKeyResponse.key:type_name -> meet.v1.ApiKey
 	37, // 13: meet.v1.OpenSessionRequest.expires_at:type_name -> google.protobuf.Timestamp
 	38, // 14: meet.v1.OpenSessionResponse.user:type_name -> meet.v1.User
-	17, // 15: meet.v1.RecordAuditRequest.attempts:type_name -> meet.v1.RefusedAttempt
-	37, // 16: meet.v1.RefusedAttempt.at:type_name -> google.protobuf.Timestamp
-	36, // 17: meet.v1.AuthenticateResponse.role:type_name -> meet.v1.UserRole
-	37, // 18: meet.v1.AuthenticateResponse.expires_at:type_name -> google.protobuf.Timestamp
-	38, // 19: meet.v1.AuthenticateResponse.user:type_name -> meet.v1.User
-	38, // 20: meet.v1.CheckLoginResponse.user:type_name -> meet.v1.User
-	37, // 21: meet.v1.ListAuditRequest.from:type_name -> google.protobuf.Timestamp
-	37, // 22: meet.v1.ListAuditRequest.to:type_name -> google.protobuf.Timestamp
-	27, // 23: meet.v1.ListAuditResponse.entries:type_name -> meet.v1.AuditEntry
-	37, // 24: meet.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
-	32, // 25: meet.v1.ExportPersonResponse.records:type_name -> meet.v1.PersonRecord
-	35, // 26: meet.v1.ErasePersonResponse.rows:type_name -> meet.v1.ErasePersonResponse.RowsEntry
-	1,  // 27: meet.v1.AccessService.CreateKey:input_type -> meet.v1.CreateKeyRequest
-	3,  // 28: meet.v1.AccessService.GetKey:input_type -> meet.v1.GetKeyRequest
-	4,  // 29: meet.v1.AccessService.ListKeys:input_type -> meet.v1.ListKeysRequest
-	6,  // 30: meet.v1.AccessService.RotateKey:input_type -> meet.v1.RotateKeyRequest
-	7,  // 31: meet.v1.AccessService.RevokeKey:input_type -> meet.v1.RevokeKeyRequest
-	25, // 32: meet.v1.AuditService.ListAudit:input_type -> meet.v1.ListAuditRequest
-	28, // 33: meet.v1.AuditService.VerifyAudit:input_type -> meet.v1.VerifyAuditRequest
-	30, // 34: meet.v1.PrivacyService.ExportPerson:input_type -> meet.v1.ExportPersonRequest
-	33, // 35: meet.v1.PrivacyService.ErasePerson:input_type -> meet.v1.ErasePersonRequest
-	2,  // 36: meet.v1.AccessService.CreateKey:output_type -> meet.v1.CreateKeyResponse
-	0,  // 37: meet.v1.AccessService.GetKey:output_type -> meet.v1.ApiKey
-	5,  // 38: meet.v1.AccessService.ListKeys:output_type -> meet.v1.ListKeysResponse
-	2,  // 39: meet.v1.AccessService.RotateKey:output_type -> meet.v1.CreateKeyResponse
-	0,  // 40: meet.v1.AccessService.RevokeKey:output_type -> meet.v1.ApiKey
-	26, // 41: meet.v1.AuditService.ListAudit:output_type -> meet.v1.ListAuditResponse
-	29, // 42: meet.v1.AuditService.VerifyAudit:output_type -> meet.v1.VerifyAuditResponse
-	31, // 43: meet.v1.PrivacyService.ExportPerson:output_type -> meet.v1.ExportPersonResponse
-	34, // 44: meet.v1.PrivacyService.ErasePerson:output_type -> meet.v1.ErasePersonResponse
-	36, // [36:45] is the sub-list for method output_type
-	27, // [27:36] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	37, // 15: meet.v1.OfferAdminResponse.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 16: meet.v1.RecordAuditRequest.attempts:type_name -> meet.v1.RefusedAttempt
+	37, // 17: meet.v1.RefusedAttempt.at:type_name -> google.protobuf.Timestamp
+	36, // 18: meet.v1.AuthenticateResponse.role:type_name -> meet.v1.UserRole
+	37, // 19: meet.v1.AuthenticateResponse.expires_at:type_name -> google.protobuf.Timestamp
+	38, // 20: meet.v1.AuthenticateResponse.user:type_name -> meet.v1.User
+	38, // 21: meet.v1.CheckLoginResponse.user:type_name -> meet.v1.User
+	37, // 22: meet.v1.ListAuditRequest.from:type_name -> google.protobuf.Timestamp
+	37, // 23: meet.v1.ListAuditRequest.to:type_name -> google.protobuf.Timestamp
+	27, // 24: meet.v1.ListAuditResponse.entries:type_name -> meet.v1.AuditEntry
+	37, // 25: meet.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	32, // 26: meet.v1.ExportPersonResponse.records:type_name -> meet.v1.PersonRecord
+	35, // 27: meet.v1.ErasePersonResponse.rows:type_name -> meet.v1.ErasePersonResponse.RowsEntry
+	1,  // 28: meet.v1.AccessService.CreateKey:input_type -> meet.v1.CreateKeyRequest
+	3,  // 29: meet.v1.AccessService.GetKey:input_type -> meet.v1.GetKeyRequest
+	4,  // 30: meet.v1.AccessService.ListKeys:input_type -> meet.v1.ListKeysRequest
+	6,  // 31: meet.v1.AccessService.RotateKey:input_type -> meet.v1.RotateKeyRequest
+	7,  // 32: meet.v1.AccessService.RevokeKey:input_type -> meet.v1.RevokeKeyRequest
+	25, // 33: meet.v1.AuditService.ListAudit:input_type -> meet.v1.ListAuditRequest
+	28, // 34: meet.v1.AuditService.VerifyAudit:input_type -> meet.v1.VerifyAuditRequest
+	30, // 35: meet.v1.PrivacyService.ExportPerson:input_type -> meet.v1.ExportPersonRequest
+	33, // 36: meet.v1.PrivacyService.ErasePerson:input_type -> meet.v1.ErasePersonRequest
+	2,  // 37: meet.v1.AccessService.CreateKey:output_type -> meet.v1.CreateKeyResponse
+	0,  // 38: meet.v1.AccessService.GetKey:output_type -> meet.v1.ApiKey
+	5,  // 39: meet.v1.AccessService.ListKeys:output_type -> meet.v1.ListKeysResponse
+	2,  // 40: meet.v1.AccessService.RotateKey:output_type -> meet.v1.CreateKeyResponse
+	0,  // 41: meet.v1.AccessService.RevokeKey:output_type -> meet.v1.ApiKey
+	26, // 42: meet.v1.AuditService.ListAudit:output_type -> meet.v1.ListAuditResponse
+	29, // 43: meet.v1.AuditService.VerifyAudit:output_type -> meet.v1.VerifyAuditResponse
+	31, // 44: meet.v1.PrivacyService.ExportPerson:output_type -> meet.v1.ExportPersonResponse
+	34, // 45: meet.v1.PrivacyService.ErasePerson:output_type -> meet.v1.ErasePersonResponse
+	37, // [37:46] is the sub-list for method output_type
+	28, // [28:37] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_access_proto_init() }
