@@ -65,7 +65,7 @@ type meetingMore struct {
 	Provisioning      string `json:"provisioning" enum:"pending,ready,failed" doc:"Whether Google has made the link."`
 	GoogleSync        string `json:"google_sync" enum:"pending,ok,failed" doc:"Whether Google's copy equals the meeting."`
 	RecordingState    string `json:"recording_state" enum:"not_expected,expected,started,ended,file_generated,exported,verified,missing"`
-	RecordingReason   string `json:"recording_reason" enum:",RECORDING_NOT_ALLOWED,NOT_STARTED,NEVER_STARTED,NOT_HELD,FILE_NOT_GENERATED,FILE_DELETED,EXPORT_FAILED,EXPORT_MISMATCH,NOT_PROVISIONED" doc:"Why the recording that is expected may not come, or is missing; empty while nothing is wrong."`
+	RecordingReason   string `json:"recording_reason" example:"FILE_DELETED" doc:"Why the recording that is expected may not come, or is missing; empty while nothing is wrong. The reasons are in docs/recordings.md, and more may come."`
 	Simulated         bool   `json:"simulated" doc:"True only when the link was made by the Google emulator."`
 	LegalHold         bool   `json:"legal_hold" doc:"What belongs to it is kept beyond any retention."`
 	LegalHoldReason   string `json:"legal_hold_reason"`

@@ -2,7 +2,7 @@ package compat
 
 import "strings"
 
-// refusals are the Spanish sentences for the codes that Google's refusals carry, each with what to do. {message} stands for
+// refusals are the Spanish sentences for the codes that refusals of Google and of the object storage carry, each with what to do. {message} stands for
 // the text that came with the code, where it says more than the code alone. English is that text itself.
 var refusals = map[string]string{
 	"GOOGLE_INVALID_REQUEST":       "Google no acepta la solicitud; revise horas, direcciones y título ({message})",
@@ -21,6 +21,18 @@ var refusals = map[string]string{
 	"GOOGLE_EVENT_GONE":            "El evento fue eliminado en Google Calendar; cancele la reunión y cree una nueva",
 	"GOOGLE_DRIFTED":               "Alguien cambió o eliminó el evento en Google Calendar; cambie la reunión o envíe provision/ para imponerla, o deshágalo allá ({message})",
 	"GOOGLE_SPACE_DENIED":          "Google no permite a la cuenta ver o cambiar el espacio de Meet; la cuenta debe ser su propietaria",
+	"GOOGLE_CONFERENCE_GONE":       "Google no muestra a la cuenta tal conferencia; olvida cada una 30 días después de su fin",
+	"GOOGLE_FILE_GONE":             "El archivo fue eliminado en Drive, o la cuenta no lo puede ver; su dueño puede recuperarlo de la papelera",
+	"GOOGLE_FILE_DENIED":           "Drive no permite a la cuenta descargar o compartir el archivo; revise las reglas para compartir de Drive de su unidad ({message})",
+	"GOOGLE_SHARE_REFUSED":         "Drive no comparte con esta dirección ({message})",
+	"GOOGLE_PERSON_UNKNOWN":        "El directorio no conoce a esta persona",
+	"GOOGLE_QUEUE_NOT_FOUND":       "La suscripción de Pub/Sub no existe; indique en GOOGLE_PUBSUB_SUBSCRIPTION una que exista",
+	"EXPORT_STORAGE_FULL":          "No hay espacio en el almacenamiento; libere espacio donde apunta MEET_EXPORT_URL ({message})",
+	"EXPORT_STORAGE_DENIED":        "El almacenamiento no acepta las credenciales, o les falta un permiso para leer, escribir o borrar ({message})",
+	"EXPORT_STORAGE_MISSING":       "El depósito (bucket) o la carpeta de MEET_EXPORT_URL no existe; créelo ({message})",
+	"EXPORT_NOT_CONFIGURED":        "Este programa no tiene almacenamiento; indique MEET_EXPORT_URL",
+	"EXPORT_MISMATCH":              "La copia o el archivo de Drive tiene otros bytes que los leídos ({message})",
+	"EXPORT_KEY_INVALID":           "El almacenamiento no acepta el nombre que forma MEET_EXPORT_KEY; corríjalo ({message})",
 	"GOOGLE_EVENT_ID_TAKEN":        "Otro evento del calendario ya tiene el identificador de esta reunión; cree una nueva",
 	"GOOGLE_CONFERENCE_FAILED":     "Google creó el evento, pero ninguna reunión de Meet; revise que la cuenta tenga Meet y vuelva a intentarlo",
 	"GOOGLE_RECORDING_NOT_SET":     "La reunión tiene su enlace, pero Google no la grabará; revise la edición y el permiso de grabar ({message})",
