@@ -83,13 +83,13 @@ const (
 	ListJobs          Query[*meetv1.ListJobsRequest, *meetv1.ListJobsResponse]                 = "meet.query.meetings.ListJobs"
 	Diagnose          Query[*meetv1.DiagnoseRequest, *meetv1.DiagnoseResponse]                 = "meet.query.scheduler.Diagnose"
 
-	Authenticate  Query[*meetv1.AuthenticateRequest, *meetv1.AuthenticateResponse]   = "meet.query.meetings.Authenticate"
-	CheckLogin    Query[*meetv1.CheckLoginRequest, *meetv1.CheckLoginResponse]       = "meet.query.meetings.CheckLogin"
-	GetKey        Query[*meetv1.GetKeyRequest, *meetv1.ApiKey]                       = "meet.query.meetings.GetKey"
-	ListKeys      Query[*meetv1.ListKeysRequest, *meetv1.ListKeysResponse]           = "meet.query.meetings.ListKeys"
-	ListAudit     Query[*meetv1.ListAuditRequest, *meetv1.ListAuditResponse]         = "meet.query.meetings.ListAudit"
-	VerifyAudit   Query[*meetv1.VerifyAuditRequest, *meetv1.VerifyAuditResponse]     = "meet.query.meetings.VerifyAudit"
-	ExportPerson  Query[*meetv1.ExportPersonRequest, *meetv1.ExportPersonResponse]   = "meet.query.meetings.ExportPerson"
+	Authenticate Query[*meetv1.AuthenticateRequest, *meetv1.AuthenticateResponse] = "meet.query.meetings.Authenticate"
+	CheckLogin   Query[*meetv1.CheckLoginRequest, *meetv1.CheckLoginResponse]     = "meet.query.meetings.CheckLogin"
+	GetKey       Query[*meetv1.GetKeyRequest, *meetv1.ApiKey]                     = "meet.query.meetings.GetKey"
+	ListKeys     Query[*meetv1.ListKeysRequest, *meetv1.ListKeysResponse]         = "meet.query.meetings.ListKeys"
+	ListAudit    Query[*meetv1.ListAuditRequest, *meetv1.ListAuditResponse]       = "meet.query.meetings.ListAudit"
+	VerifyAudit  Query[*meetv1.VerifyAuditRequest, *meetv1.VerifyAuditResponse]   = "meet.query.meetings.VerifyAudit"
+	ExportPerson Query[*meetv1.ExportPersonRequest, *meetv1.ExportPersonResponse] = "meet.query.meetings.ExportPerson"
 )
 
 // The events.

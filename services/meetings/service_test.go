@@ -126,7 +126,7 @@ func TestACreateIsCommittedOnceAndItsRepeatIsAnswered(t *testing.T) {
 	if _, _, err := call(t, s, subject.CreateMeeting, id, other); err == nil {
 		t.Fatal("another body under the same id was accepted")
 	}
-	list, err := bus.Ask(t.Context(), s.bus, subject.ListMeetings, &meetv1.ListMeetingsRequest{})
+	list, err := bus.Ask(bus.WithPrincipal(t.Context(), bus.Principal{Name: "test", Role: "admin"}), s.bus, subject.ListMeetings, &meetv1.ListMeetingsRequest{})
 	if err != nil || len(list.GetMeetings()) != 1 {
 		t.Fatalf("list: %v, error %v", list, err)
 	}
@@ -159,7 +159,7 @@ func (s *service) report(t *testing.T, job *meetv1.SyncMeetingJob, complete bool
 	t.Helper()
 	err := bus.Post(t.Context(), s.bus, subject.MeetingSynced, &meetv1.MeetingSyncedRequest{
 		JobId: job.GetJobId(), Dispatch: job.GetDispatch(), MeetingId: job.GetMeetingId(), Version: job.GetWish().GetVersion(), Google: g, Complete: complete, Failure: f,
-	}, bus.Envelope{CommandID: newID(t)})
+	}, bus.Envelope{CommandID: newID(t), Principal: bus.Scheduler})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestAnOutcomeWakesTheCreateAndEventsComeNumbered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	pending, err := bus.Start(s.bus, subject.CreateMeeting, aMeeting(), bus.Envelope{CommandID: newID(t)})
+	pending, err := bus.Start(s.bus, subject.CreateMeeting, aMeeting(), bus.Envelope{CommandID: newID(t), Principal: bus.Principal{Name: "test", Role: "admin"}})
 	if err != nil {
 		t.Fatal(err)
 	}

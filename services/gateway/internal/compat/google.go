@@ -57,7 +57,7 @@ func (a *API) googleCalendar(w http.ResponseWriter, r *http.Request) {
 			return nil, fault.New(fault.Unavailable, string(unavailable), "too many notices at once") // Google tries again
 		}
 		caller := backend.Caller{
-			Principal: bus.Principal{Name: "google-calendar", Role: "service"}, Route: r.Method + " " + pushPath,
+			Principal: bus.Principal{Name: "google-calendar", Role: bus.Gateway.Role}, Route: r.Method + " " + pushPath,
 			RequestID: logging.ID(r.Context(), logging.RequestID), RemoteAddr: r.RemoteAddr,
 		}
 		return backend.Do(r.Context(), a.backend, subject.CalendarNoticed, caller, &meetv1.CalendarNoticedRequest{ChannelId: channel, TokenHash: told})

@@ -81,7 +81,7 @@ func (p *Processor) MakeFirstAdmin(ctx context.Context, reads Reads, c AdminConf
 		return fmt.Errorf("make a command id: %w", err)
 	}
 	command := &Command{
-		ID: id, Kind: "user.create", Principal: "system",
+		ID: id, Kind: "user.create", Principal: "system", Actor: System,
 		Do: &CreateUser{Username: username, Email: email, Role: account.Admin, PasswordHash: hash},
 	}
 	p.Process(ctx, []*Command{command})

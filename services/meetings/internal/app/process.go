@@ -34,6 +34,8 @@ type Command struct {
 	// Outcome: it needs no row of its own, because the job's state makes it act once.
 	Outcome bool
 	Do      UseCase
+	// Actor is who Principal is; Kind is what the table of pkg/access calls it.
+	Actor Actor
 
 	// Reply is the answer once the command is committed; nil while Err is set.
 	Reply []byte
@@ -43,6 +45,11 @@ type Command struct {
 	Refusal *fault.Fault
 	// Err is why it could not be carried out now; it is to be delivered again, unless it is a [BrokenError].
 	Err error
+	// Changed are principals that may do something else than before once it is committed.
+	Changed []string
+
+	refs  []meeting.Ref // what it asked for, for the audit log
+	users []account.ID
 }
 
 // UseCase is what a command does. Both methods are called in the order of arrival.
@@ -65,6 +72,12 @@ type Result struct {
 	OwnerFacts []conference.SubscriptionChanged
 	// Done tells that the operation that waited for the meeting's link is over.
 	Done bool
+	// Answer is what commands about credentials and persons came to.
+	Answer any
+	// Change is for the audit log, where it is about neither Meeting nor User.
+	Change *Change
+	// Silent: it wrote its own audit entries.
+	Silent bool
 }
 
 // UserFact is a fact about a user.
@@ -182,7 +195,7 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 	}()
 	needs := new(Needs)
 	for _, c := range batch {
-		c.Reply, c.Replayed, c.Refusal, c.Err = nil, false, nil, nil
+		c.Reply, c.Replayed, c.Refusal, c.Err, c.Changed = nil, false, nil, nil, nil
 		if !c.Outcome {
 			needs.Commands = append(needs.Commands, c.ID)
 		}
@@ -190,7 +203,9 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 			continue
 		}
 		needs.Command = c.ID
+		meetings, users := len(needs.Meetings), len(needs.UserIDs)
 		c.Do.Needs(needs)
+		c.refs, c.users = needs.Meetings[meetings:], needs.UserIDs[users:]
 	}
 	var seen map[string]Place
 	var owning map[string]time.Time
@@ -223,9 +238,10 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 	if !c.Outcome {
 		if stored, ok := u.Known[c.ID]; ok {
-			return nil, p.repeat(c, stored)
+			return nil, p.repeat(u, c, stored)
 		}
 	}
+	trail := follow(u, c)
 	result, refused := decide(u, c)
 	if refused != nil && !errors.As(refused, &c.Refusal) {
 		return nil, refused
@@ -239,8 +255,15 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 			return nil, err
 		}
 	}
-	if tooLate := c.Refusal != nil && c.Refusal.Kind == fault.Expired; !c.Outcome && !tooLate {
-		remember(u, c, result)
+	if tooLate := c.Refusal != nil && c.Refusal.Kind == fault.Expired; !tooLate {
+		if !c.Outcome {
+			remember(u, c, result)
+		}
+		if !result.Silent {
+			if err := trail.audited(u, c, result); err != nil {
+				return nil, err
+			}
+		}
 	}
 	m := result.Meeting
 	if c.Refusal != nil || !result.Done || m.Job.Operation == "" {
@@ -263,6 +286,9 @@ func (c *Command) late() bool { return !c.Deadline.IsZero() && time.Now().After(
 func decide(u *Unit, c *Command) (Result, error) {
 	if c.late() {
 		return Result{}, fault.New(fault.Expired, ReasonExpired, "the request came too late and was not carried out")
+	}
+	if err := permit(u, c); err != nil {
+		return Result{}, err
 	}
 	return c.Do.Apply(u, c)
 }
@@ -327,7 +353,7 @@ func appendEvent(u *Unit, c *Command, row EventRow) error {
 }
 
 // repeat answers a command that was carried out before. Another body under the same id is refused and not stored.
-func (p *Processor) repeat(c *Command, stored Stored) error {
+func (p *Processor) repeat(u *Unit, c *Command, stored Stored) error {
 	c.Replayed = true
 	if c.BodyHash != "" && stored.BodyHash != c.BodyHash {
 		refusal := fault.New(fault.KeyReused, ReasonKeyReused, "this Idempotency-Key was used with another body; use a new key for a new request")
@@ -336,7 +362,8 @@ func (p *Processor) repeat(c *Command, stored Stored) error {
 			return fmt.Errorf("render the reply: %w", err)
 		}
 		c.Reply, c.Replayed, c.Refusal = reply, false, refusal
-		return nil
+		trail := follow(u, c)
+		return trail.audited(u, c, Result{})
 	}
 	c.Reply = stored.Reply
 	return nil
@@ -387,10 +414,13 @@ func (p *Processor) dispatch(u *Unit, effects *Effects) error {
 }
 
 // Module is the use cases. Needs Store, ConferenceReads, Codec, DriftConfig, ConferencesConfig, clock.Clock and *slog.Logger;
-// provides *Processor and *Planner.
+// provides *Processor, *Planner and *Authenticator.
 var Module = fx.Module("meetings/app", fx.Provide(
 	func(store Store, codec Codec, now clock.Clock, log *slog.Logger, c DriftConfig, h ConferencesConfig) *Processor {
 		return NewProcessor(store, codec, now, log).Follow(c).Look(h.Looking())
 	},
-	func(reads ConferenceReads, h ConferencesConfig, now clock.Clock) *Planner { return NewPlanner(reads, h.Looking(), now) },
+	NewAuthenticator,
+	func(reads ConferenceReads, h ConferencesConfig, now clock.Clock) *Planner {
+		return NewPlanner(reads, h.Looking(), now)
+	},
 ))

@@ -29,6 +29,7 @@ type Reads interface {
 	// Backlog is what is still to be done, for the metrics.
 	Backlog(ctx context.Context, now time.Time) (Backlog, error)
 	Ping(ctx context.Context) error
+	Owners
 }
 
 // Backlog is work that is not finished.
@@ -75,12 +76,18 @@ type Recording struct {
 }
 
 // Lookup names a meeting by the one field that is set.
-type Lookup struct{ ExternalReference, GoogleEventID, MeetingCode string }
+type Lookup struct {
+	ExternalReference, GoogleEventID, MeetingCode string
+	// Owner: only among this organizer's; 0: any.
+	Owner int64
+}
 
 // Page bounds a list; After is the last number of the page before, 0 at first.
 type Page struct {
 	After int64
 	Limit int
+	// Owner: only what belongs to this organizer's meetings; 0: all.
+	Owner int64
 }
 
 // MeetingFilter picks meetings; zero fields do not filter. Newest first.
@@ -111,6 +118,8 @@ type UserFilter struct {
 	Role                    account.Role
 	EmailPart, UsernamePart string
 	Inactive                bool
+	// ID: only this one; 0: any.
+	ID int64
 }
 
 // UserStats counts users; by role only active ones.

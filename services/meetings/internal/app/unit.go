@@ -23,6 +23,8 @@ type Needs struct {
 	// Calendars are locked and loaded with their jobs, and so are those of Channels.
 	Calendars []calendar.ID
 	Channels  []string
+	// Access is of commands about credentials and persons.
+	Access AccessNeeds
 	// HeldNeeds is of commands about what was held.
 	HeldNeeds
 	// Tasks are rows of jobs that are not a meeting's google row: locked where they exist.
@@ -86,6 +88,8 @@ type Unit struct {
 
 	Events   []EventRow
 	Commands []CommandRow
+
+	AccessUnit
 }
 
 // EventRow is a fact to append to the log.
@@ -113,7 +117,8 @@ func NewUnit(now time.Time) *Unit {
 		HadGuests: map[meeting.ID][]string{}, Organizers: map[string]*account.User{}, Users: map[account.ID]*account.User{},
 		TakenNames: map[string]struct{}{}, DirtyUsers: map[account.ID]struct{}{},
 		Calendars: map[calendar.ID]*calendar.Calendar{}, DirtyCalendars: map[calendar.ID]struct{}{}, Places: map[string]Place{}, dirtySet: map[meeting.ID]struct{}{},
-		Held: newHeld(), Copies: newCopies(),
+		AccessUnit: newAccessUnit(),
+		Held:       newHeld(), Copies: newCopies(),
 	}
 }
 

@@ -22,7 +22,7 @@ func (c *UpdateUser) Needs(n *Needs) {
 }
 
 // Apply refuses with [fault.Invalid], [account.ErrNotFound] and, for a taken address, [fault.AlreadyExists].
-func (c *UpdateUser) Apply(u *Unit, _ *Command) (Result, error) {
+func (c *UpdateUser) Apply(u *Unit, command *Command) (Result, error) {
 	if c.refusal != nil {
 		return Result{}, c.refusal
 	}
@@ -39,6 +39,10 @@ func (c *UpdateUser) Apply(u *Unit, _ *Command) (Result, error) {
 	if fields := user.Apply(c.Patch); len(fields) > 0 {
 		u.DirtyUsers[user.ID] = struct{}{}
 		result.UserFacts = []UserFact{{User: user, Fields: fields}}
+		if c.Patch.PasswordHash != nil || c.Patch.Role != nil || c.Patch.Active != nil {
+			u.EndSessionsOf = append(u.EndSessionsOf, user.ID)
+			command.Changed = append(command.Changed, UserPrincipal(user.ID))
+		}
 	}
 	return result, nil
 }

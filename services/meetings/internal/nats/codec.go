@@ -138,6 +138,9 @@ func encodeResponse(c *app.Command, r app.Result) (proto.Message, error) {
 	case *app.CreateUser, *app.UpdateUser:
 		return &meetv1.UserResponse{User: encodeUser(r.User)}, nil
 	}
+	if response := encodeAccess(c, r); response != nil {
+		return response, nil
+	}
 	return nil, fmt.Errorf("no response for a %T", c.Do)
 }
 

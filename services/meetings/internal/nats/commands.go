@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meet-middleware/meet-middleware/pkg/access"
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
@@ -139,6 +140,9 @@ func (c *Commands) process(ctx context.Context, batch []*received) {
 	}
 	failpoint.Here("meetings.done_published")
 	for _, r := range batch {
+		for _, who := range r.Changed { // before the answer: whoever has it may rely on it soon
+			c.publish(ctx, &nats.Msg{Subject: subject.AccessChanged, Data: []byte(who)})
+		}
 		c.answer(ctx, r)
 	}
 	failpoint.Here("meetings.replied")
@@ -238,7 +242,7 @@ func decodeCommand(msg jetstream.Msg) (*received, error) {
 		Command: app.Command{
 			ID: envelope.CommandID, Kind: kind, BodyHash: envelope.BodyHash, Deadline: envelope.Deadline, Principal: envelope.Principal.Name,
 			RequestID: envelope.RequestID, RemoteAddr: envelope.RemoteAddr, Traceparent: envelope.Traceparent, ReplyInbox: envelope.Reply,
-			Outcome: outcome, Do: do,
+			Outcome: outcome, Do: do, Actor: actor(envelope.Principal),
 		},
 		msg: msg, delivered: meta.NumDelivered,
 	}, nil
@@ -293,7 +297,8 @@ func decodeUseCase(subj string, body []byte) (do app.UseCase, kind string, outco
 		err = decode(body, req)
 		return updateUser(req), "user.update", false, err
 	}
-	return nil, "", false, fmt.Errorf("no handler for %s", subj)
+	do, err = decodeAccess(subj, body)
+	return do, access.ActionOf(subj), false, err
 }
 
 func decode(body []byte, into proto.Message) error {

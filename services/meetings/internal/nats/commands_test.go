@@ -28,13 +28,13 @@ func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	return ctx
+	return bus.WithPrincipal(ctx, tester)
 }
 
 func TestACommandIsAnsweredAndItsJobIsOut(t *testing.T) {
 	w := newWorld(t)
 	w.commands(t)
-	call, err := bus.Start(w.bus, subject.CreateMeeting, request(), bus.Envelope{CommandID: uuid.New(), RequestID: "req", RemoteAddr: "192.0.2.1"})
+	call, err := bus.Start(w.bus, subject.CreateMeeting, request(), bus.Envelope{CommandID: uuid.New(), Principal: tester, RequestID: "req", RemoteAddr: "192.0.2.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestAnOutcomeWakesEverybodyWhoWaits(t *testing.T) {
 	w := newWorld(t)
 	w.commands(t)
 	id := uuid.New()
-	call, err := bus.Start(w.bus, subject.CreateMeeting, request(), bus.Envelope{CommandID: id})
+	call, err := bus.Start(w.bus, subject.CreateMeeting, request(), bus.Envelope{CommandID: id, Principal: tester})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestAnOutcomeWakesEverybodyWhoWaits(t *testing.T) {
 				if err := bus.Post(ctx, w.bus, subject.MeetingSynced, &meetv1.MeetingSyncedRequest{
 					JobId: uuid.NewString(), Dispatch: 1, MeetingId: 1, Version: 1, Complete: true,
 					Google: &meetv1.GoogleCopy{EventId: "e", MeetLink: "https://meet.example/x", EventVersion: 1, SettingsVersion: 1},
-				}, bus.Envelope{CommandID: uuid.New()}); err != nil {
+				}, bus.Envelope{CommandID: uuid.New(), Principal: bus.Scheduler}); err != nil {
 					return nil, err
 				}
 			}
@@ -181,7 +181,7 @@ func TestACommandThatPanicsIsADeadLetterAndHarmsNoOther(t *testing.T) {
 		if n == 7 {
 			req.Summary = "odd"
 		}
-		call, err := bus.Start(w.bus, subject.CreateMeeting, req, bus.Envelope{CommandID: uuid.New()})
+		call, err := bus.Start(w.bus, subject.CreateMeeting, req, bus.Envelope{CommandID: uuid.New(), Principal: tester})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestACommandThatCantBeCarriedOutNowComesAgain(t *testing.T) {
 		return nil
 	}}
 	run(t, NewCommands(w.newBus(t), app.NewProcessor(store, Codec{}, w.clock.Now, quiet()), metrics(t, s, w.clock.Now), quiet()).Run)
-	if err := bus.Post(t.Context(), w.bus, subject.CreateMeeting, request(), bus.Envelope{CommandID: uuid.New()}); err != nil {
+	if err := bus.Post(t.Context(), w.bus, subject.CreateMeeting, request(), bus.Envelope{CommandID: uuid.New(), Principal: tester}); err != nil {
 		t.Fatal(err)
 	}
 	w.wantDrained(t, subject.StreamCommands)

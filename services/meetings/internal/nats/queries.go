@@ -20,6 +20,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/audit"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
 
@@ -39,11 +40,31 @@ type Queries struct {
 	planner *app.Planner
 	metrics *Metrics
 	hashes  chan struct{}
+
+	access   *AccessQueries
+	refusals *Refusals
 }
 
 // NewQueries makes the answerer.
 func NewQueries(reads app.Reads, planner *app.Planner, metrics *Metrics) *Queries {
 	return &Queries{reads: reads, planner: planner, metrics: metrics, hashes: make(chan struct{}, hashesAtOnce)}
+}
+
+// Access adds the queries about who may do what, and where those that are turned away are written down; before Serve.
+func (q *Queries) Access(a *AccessQueries, r *Refusals) *Queries {
+	q.access, q.refusals = a, r
+	return q
+}
+
+// turnedAway writes down a query that its asker may not ask.
+func (q *Queries) turnedAway(ctx context.Context, method string, err error) {
+	var f *fault.Fault
+	if q.refusals == nil || !errors.As(err, &f) || f.Kind != fault.Forbidden && f.Kind != fault.Unauthenticated {
+		return
+	}
+	e := asked(ctx, method, q.refusals.now())
+	e.Outcome, e.Reason, e.SubjectKind = audit.Denied, f.Reason, audit.Request
+	q.refusals.Add(e)
 }
 
 // Serve answers until the returned service is stopped.
@@ -52,7 +73,12 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 	if err != nil {
 		return nil, err
 	}
+	var more error
+	if q.access != nil {
+		more = q.access.serve(q, s)
+	}
 	return s, errors.Join(
+		more,
 		answer(q, s, subject.GetMeeting, q.getMeeting),
 		answer(q, s, subject.LookupMeeting, q.lookupMeeting),
 		answer(q, s, subject.ListMeetings, q.listMeetings),
@@ -77,6 +103,13 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 func answer[Req, Resp proto.Message](q *Queries, s *bus.Queries, query subject.Query[Req, Resp], handle func(context.Context, Req) (Resp, error)) error {
 	return bus.Answer(s, query, func(ctx context.Context, req Req) (Resp, error) {
 		began := time.Now()
+		err := permit(ctx, q.reads, query.Method(), req)
+		if err != nil {
+			var none Resp
+			q.turnedAway(ctx, query.Method(), err)
+			q.metrics.query(query.Method(), err, time.Since(began))
+			return none, err
+		}
 		resp, err := handle(ctx, req)
 		q.metrics.query(query.Method(), err, time.Since(began))
 		return resp, err
@@ -107,7 +140,8 @@ func (q *Queries) lookupMeeting(ctx context.Context, req *meetv1.LookupMeetingRe
 	case *meetv1.LookupMeetingRequest_MeetLink:
 		by.MeetingCode = meeting.CodeOf(r.MeetLink)
 	}
-	if by == (app.Lookup{}) {
+	by.Owner = req.GetOrganizerId()
+	if by == (app.Lookup{Owner: by.Owner}) {
 		return nil, meeting.ErrNotFound
 	}
 	d, err := q.reads.LookupMeeting(ctx, by)
@@ -225,7 +259,7 @@ func (q *Queries) listParticipants(ctx context.Context, req *meetv1.ListParticip
 	if err != nil {
 		return nil, err
 	}
-	rows, err := q.reads.ListParticipants(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1})
+	rows, err := q.reads.ListParticipants(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1, Owner: req.GetOrganizerId()})
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +284,7 @@ func (q *Queries) listRecordings(ctx context.Context, req *meetv1.ListRecordings
 	if err != nil {
 		return nil, err
 	}
-	rows, err := q.reads.ListRecordings(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1})
+	rows, err := q.reads.ListRecordings(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1, Owner: req.GetOrganizerId()})
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +309,7 @@ func (q *Queries) listEvents(ctx context.Context, req *meetv1.ListEventsRequest)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := q.reads.ListEvents(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: req.GetAfterSequence(), Limit: p.Limit + 1})
+	rows, err := q.reads.ListEvents(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: req.GetAfterSequence(), Limit: p.Limit + 1, Owner: req.GetOrganizerId()})
 	if err != nil {
 		return nil, err
 	}
@@ -326,7 +360,7 @@ func (q *Queries) listUsers(ctx context.Context, req *meetv1.ListUsersRequest) (
 	}
 	rows, err := q.reads.ListUsers(ctx, app.UserFilter{
 		Page: app.Page{After: p.After, Limit: p.Limit + 1}, Role: in(roleOut, req.GetRole()), EmailPart: req.GetEmailContains(),
-		UsernamePart: req.GetUsernameContains(), Inactive: req.GetIncludeInactive(),
+		UsernamePart: req.GetUsernameContains(), Inactive: req.GetIncludeInactive(), ID: req.GetId(),
 	})
 	if err != nil {
 		return nil, err

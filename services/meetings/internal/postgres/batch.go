@@ -25,12 +25,16 @@ import (
 // Batch is [app.Store]: one transaction of two round trips, whatever the number of commands. A pipeline stops at its first
 // error and the whole is undone.
 func (s *Store) Batch(ctx context.Context, now time.Time, needs *app.Needs, decide func(*app.Unit) error) error {
+	unit := app.NewUnit(now)
+	var err error
+	if unit.Mask, err = s.masks.get(ctx, s.hot()); err != nil {
+		return fmt.Errorf("%w: %w", app.ErrUnreachable, err)
+	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("take a connection: %w: %w", app.ErrUnreachable, err)
 	}
 	defer conn.Release()
-	unit := app.NewUnit(now)
 	if err := s.resolve(ctx, conn, needs); err != nil {
 		return fmt.Errorf("find meetings by their events: %w", classify(err))
 	}
@@ -233,6 +237,7 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 	})
 	reads = append(reads, loadPeople(ctx, u, n)...)
 	reads = append(reads, loadCalendars(ctx, u, n)...)
+	reads = append(reads, loadAccess(ctx, u, n)...)
 	reads = append(reads, loadNumbers(ctx, u, n)...)
 	reads = append(reads, loadLedgers(ctx, u, n)...)
 	reads = append(reads, loadTasks(ctx, u, n)...)
@@ -311,6 +316,7 @@ func save(ctx context.Context, conn *pgxpool.Conn, u *app.Unit) error {
 		saveUsers(ctx, q, u), saveNewMeetings(ctx, q, u), saveDirtyMeetings(ctx, q, u), saveParticipants(ctx, q, u),
 		saveResponses(ctx, q, u), saveJobs(ctx, q, u), savePlaces(ctx, q, u), saveCalendars(ctx, q, u),
 		saveHeld(ctx, q, u), saveTasks(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
+		saveAccess(ctx, q, u), // last, with the lock on the end of the audit log
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

@@ -217,7 +217,7 @@ func TestOneBrokenCommandHarmsNoOther(t *testing.T) {
 			for n := range 16 {
 				batch = append(batch, create(fmt.Sprintf("d%d@clinic.example", n%5)))
 			}
-			batch[11] = command("odd", c.do)
+			batch[11] = command("meeting.update", c.do)
 			effects := i.Process(t.Context(), batch)
 			for n, one := range batch {
 				if n != 11 && (one.Err != nil || one.Refusal != nil || created(t, one).GetId() == 0) {

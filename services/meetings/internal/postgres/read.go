@@ -105,11 +105,11 @@ func (s *Store) LookupMeeting(ctx context.Context, by app.Lookup) (*app.MeetingD
 	var err error
 	switch {
 	case by.ExternalReference != "":
-		id, err = s.hot().MeetingIDByReference(ctx, by.ExternalReference)
+		id, err = s.hot().MeetingIDByReference(ctx, db.MeetingIDByReferenceParams{ExternalReference: by.ExternalReference, Owner: by.Owner})
 	case by.GoogleEventID != "":
-		id, err = s.hot().MeetingIDByEvent(ctx, by.GoogleEventID)
+		id, err = s.hot().MeetingIDByEvent(ctx, db.MeetingIDByEventParams{GoogleEventID: by.GoogleEventID, Owner: by.Owner})
 	default:
-		id, err = s.hot().MeetingIDByCode(ctx, by.MeetingCode)
+		id, err = s.hot().MeetingIDByCode(ctx, db.MeetingIDByCodeParams{MeetingCode: by.MeetingCode, Owner: by.Owner})
 	}
 	if err != nil {
 		return nil, absent(err, meeting.ErrNotFound, "look a meeting up")
@@ -176,7 +176,7 @@ func recording(r *db.Recording) (*app.Recording, error) {
 
 // ListParticipants is [app.Reads].
 func (s *Store) ListParticipants(ctx context.Context, meetingID meeting.ID, page app.Page) ([]app.Participant, error) {
-	rows, err := s.wide().ListParticipants(ctx, db.ListParticipantsParams{MeetingID: int64(meetingID), AfterID: page.After, RowLimit: int64(page.Limit)})
+	rows, err := s.wide().ListParticipants(ctx, db.ListParticipantsParams{MeetingID: int64(meetingID), AfterID: page.After, Owner: page.Owner, RowLimit: int64(page.Limit)})
 	if err != nil {
 		return nil, fmt.Errorf("list participants: %w", err)
 	}
@@ -199,7 +199,7 @@ func (s *Store) Participant(ctx context.Context, id int64) (*app.Participant, er
 
 // ListRecordings is [app.Reads].
 func (s *Store) ListRecordings(ctx context.Context, meetingID meeting.ID, page app.Page) ([]app.Recording, error) {
-	rows, err := s.wide().ListRecordings(ctx, db.ListRecordingsParams{MeetingID: int64(meetingID), BeforeID: page.After, RowLimit: int64(page.Limit)})
+	rows, err := s.wide().ListRecordings(ctx, db.ListRecordingsParams{MeetingID: int64(meetingID), BeforeID: page.After, Owner: page.Owner, RowLimit: int64(page.Limit)})
 	if err != nil {
 		return nil, fmt.Errorf("list recordings: %w", err)
 	}
@@ -227,7 +227,13 @@ func (s *Store) Recording(ctx context.Context, id int64) (*app.Recording, error)
 func (s *Store) ListEvents(ctx context.Context, meetingID meeting.ID, page app.Page) ([]app.LoggedEvent, error) {
 	var rows []db.EventsAfterRow
 	var err error
-	if meetingID == 0 {
+	if page.Owner != 0 {
+		var of []db.EventsOfOrganizerAfterRow
+		of, err = s.wide().EventsOfOrganizerAfter(ctx, db.EventsOfOrganizerAfterParams{Owner: page.Owner, MeetingID: int64(meetingID), After: page.After, RowLimit: int64(page.Limit)})
+		for _, r := range of {
+			rows = append(rows, db.EventsAfterRow(r))
+		}
+	} else if meetingID == 0 {
 		rows, err = s.wide().EventsAfter(ctx, db.EventsAfterParams{After: page.After, RowLimit: int64(page.Limit)})
 	} else {
 		var of []db.EventsOfMeetingAfterRow
@@ -287,7 +293,7 @@ func (s *Store) ListUsers(ctx context.Context, f app.UserFilter) ([]account.User
 	if unheard(f.EmailPart, f.UsernamePart) {
 		return nil, nil
 	}
-	p := db.ListUsersParams{IncludeInactive: f.Inactive, BeforeID: f.After, EmailPart: f.EmailPart, UsernamePart: f.UsernamePart, RowLimit: int64(f.Limit)}
+	p := db.ListUsersParams{IncludeInactive: f.Inactive, BeforeID: f.After, EmailPart: f.EmailPart, UsernamePart: f.UsernamePart, OnlyID: f.ID, RowLimit: int64(f.Limit)}
 	if f.Role != 0 {
 		p.Role = f.Role.String()
 	}

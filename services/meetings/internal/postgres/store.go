@@ -77,6 +77,7 @@ type Store struct {
 	pool *pgxpool.Pool
 	// lists runs what filters and pages, planned anew for its filters each time.
 	lists *pgxpool.Pool
+	masks masks
 	// opened: both are there.
 	opened atomic.Bool
 }
@@ -234,13 +235,14 @@ func ids[T ~int64](in []T) []int64 {
 func (s *Store) hot() *db.Queries  { return db.New(reading{s.pool}) }
 func (s *Store) wide() *db.Queries { return db.New(reading{s.lists}) }
 
-// Module stores everything. Needs Config and *slog.Logger; provides *Store as app.Store, app.Reads and itself for the relay.
+// Module stores everything. Needs Config and *slog.Logger; provides *Store as all that app asks of a store.
 var Module = fx.Module("meetings/postgres",
 	fx.Provide(
 		fx.Annotate(func(lc fx.Lifecycle, c Config, log *slog.Logger) *Store {
 			s := NewStore(c, log)
 			lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop})
 			return s
-		}, fx.As(new(app.Store)), fx.As(new(app.Reads)), fx.As(new(app.ConferenceReads)), fx.As(new(app.Outbox))),
+		}, fx.As(new(app.Store)), fx.As(new(app.Reads)), fx.As(new(app.ConferenceReads)), fx.As(new(app.Outbox)),
+			fx.As(new(app.Credentials)), fx.As(new(app.AuditLog))),
 	),
 )

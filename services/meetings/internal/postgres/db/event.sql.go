@@ -138,6 +138,63 @@ func (q *Queries) EventsOfMeetingAfter(ctx context.Context, arg EventsOfMeetingA
 	return items, nil
 }
 
+const eventsOfOrganizerAfter = `-- name: EventsOfOrganizerAfter :many
+SELECT e.id, e.seq, e.type, e.subject, e.meeting_id, e.occurred_at, e.body, e.traceparent FROM events e JOIN meetings m ON m.id = e.meeting_id
+WHERE m.organizer_id = $1 AND ($2::bigint = 0 OR e.meeting_id = $2) AND e.seq > $3::bigint ORDER BY e.seq LIMIT $4::bigint
+`
+
+type EventsOfOrganizerAfterParams struct {
+	Owner     int64
+	MeetingID int64
+	After     int64
+	RowLimit  int64
+}
+
+type EventsOfOrganizerAfterRow struct {
+	ID          uuid.UUID
+	Seq         *int64
+	Type        string
+	Subject     string
+	MeetingID   *int64
+	OccurredAt  time.Time
+	Body        string
+	Traceparent string
+}
+
+func (q *Queries) EventsOfOrganizerAfter(ctx context.Context, arg EventsOfOrganizerAfterParams) ([]EventsOfOrganizerAfterRow, error) {
+	rows, err := q.db.Query(ctx, eventsOfOrganizerAfter,
+		arg.Owner,
+		arg.MeetingID,
+		arg.After,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EventsOfOrganizerAfterRow
+	for rows.Next() {
+		var i EventsOfOrganizerAfterRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Seq,
+			&i.Type,
+			&i.Subject,
+			&i.MeetingID,
+			&i.OccurredAt,
+			&i.Body,
+			&i.Traceparent,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getRelay = `-- name: GetRelay :one
 SELECT only_row, last_seq, published_seq, events_created, events_last_seq, jobs_created FROM relay
 `

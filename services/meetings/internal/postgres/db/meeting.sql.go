@@ -395,17 +395,24 @@ func (q *Queries) ListMeetings(ctx context.Context, arg ListMeetingsParams) ([]L
 const listParticipants = `-- name: ListParticipants :many
 SELECT id, meeting_id, email, role, invited, response_status, joined_at, left_at, created_at, no_show_told FROM participants
 WHERE ($1::bigint = 0 OR meeting_id = $1) AND id > $2::bigint
-ORDER BY id LIMIT $3::bigint
+  AND ($3::bigint = 0 OR meeting_id IN (SELECT m.id FROM meetings m WHERE m.organizer_id = $3))
+ORDER BY id LIMIT $4::bigint
 `
 
 type ListParticipantsParams struct {
 	MeetingID int64
 	AfterID   int64
+	Owner     int64
 	RowLimit  int64
 }
 
 func (q *Queries) ListParticipants(ctx context.Context, arg ListParticipantsParams) ([]Participant, error) {
-	rows, err := q.db.Query(ctx, listParticipants, arg.MeetingID, arg.AfterID, arg.RowLimit)
+	rows, err := q.db.Query(ctx, listParticipants,
+		arg.MeetingID,
+		arg.AfterID,
+		arg.Owner,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -438,17 +445,24 @@ func (q *Queries) ListParticipants(ctx context.Context, arg ListParticipantsPara
 const listRecordings = `-- name: ListRecordings :many
 SELECT id, meeting_id, drive_file_id, drive_file_url, state, duration_seconds, started_at, ended_at, available_at, export_uri, sha256, size_bytes, created_at, conference_id, name, file_state, file_name, mime_type, file_checked_at, drive_sha256, drive_md5, export_state, object_key, compared_with, exported_at, verified_at, delete_after, deleted_at, failure_code, failure_message, shared_with FROM recordings
 WHERE ($1::bigint = 0 OR meeting_id = $1) AND ($2::bigint = 0 OR id < $2)
-ORDER BY id DESC LIMIT $3::bigint
+  AND ($3::bigint = 0 OR meeting_id IN (SELECT m.id FROM meetings m WHERE m.organizer_id = $3))
+ORDER BY id DESC LIMIT $4::bigint
 `
 
 type ListRecordingsParams struct {
 	MeetingID int64
 	BeforeID  int64
+	Owner     int64
 	RowLimit  int64
 }
 
 func (q *Queries) ListRecordings(ctx context.Context, arg ListRecordingsParams) ([]Recording, error) {
-	rows, err := q.db.Query(ctx, listRecordings, arg.MeetingID, arg.BeforeID, arg.RowLimit)
+	rows, err := q.db.Query(ctx, listRecordings,
+		arg.MeetingID,
+		arg.BeforeID,
+		arg.Owner,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -644,33 +658,48 @@ func (q *Queries) LongestRecording(ctx context.Context, meetingID int64) ([]Reco
 }
 
 const meetingIDByCode = `-- name: MeetingIDByCode :one
-SELECT id FROM meetings WHERE meeting_code = $1 AND meeting_code <> '' ORDER BY id DESC LIMIT 1
+SELECT id FROM meetings WHERE meeting_code = $1 AND meeting_code <> '' AND ($2::bigint = 0 OR organizer_id = $2) ORDER BY id DESC LIMIT 1
 `
 
-func (q *Queries) MeetingIDByCode(ctx context.Context, meetingCode string) (int64, error) {
-	row := q.db.QueryRow(ctx, meetingIDByCode, meetingCode)
+type MeetingIDByCodeParams struct {
+	MeetingCode string
+	Owner       int64
+}
+
+func (q *Queries) MeetingIDByCode(ctx context.Context, arg MeetingIDByCodeParams) (int64, error) {
+	row := q.db.QueryRow(ctx, meetingIDByCode, arg.MeetingCode, arg.Owner)
 	var id int64
 	err := row.Scan(&id)
 	return id, err
 }
 
 const meetingIDByEvent = `-- name: MeetingIDByEvent :one
-SELECT id FROM meetings WHERE google_event_id = $1 AND google_event_id <> '' ORDER BY id DESC LIMIT 1
+SELECT id FROM meetings WHERE google_event_id = $1 AND google_event_id <> '' AND ($2::bigint = 0 OR organizer_id = $2) ORDER BY id DESC LIMIT 1
 `
 
-func (q *Queries) MeetingIDByEvent(ctx context.Context, googleEventID string) (int64, error) {
-	row := q.db.QueryRow(ctx, meetingIDByEvent, googleEventID)
+type MeetingIDByEventParams struct {
+	GoogleEventID string
+	Owner         int64
+}
+
+func (q *Queries) MeetingIDByEvent(ctx context.Context, arg MeetingIDByEventParams) (int64, error) {
+	row := q.db.QueryRow(ctx, meetingIDByEvent, arg.GoogleEventID, arg.Owner)
 	var id int64
 	err := row.Scan(&id)
 	return id, err
 }
 
 const meetingIDByReference = `-- name: MeetingIDByReference :one
-SELECT id FROM meetings WHERE external_reference = $1 AND external_reference <> '' ORDER BY id DESC LIMIT 1
+SELECT id FROM meetings WHERE external_reference = $1 AND external_reference <> '' AND ($2::bigint = 0 OR organizer_id = $2) ORDER BY id DESC LIMIT 1
 `
 
-func (q *Queries) MeetingIDByReference(ctx context.Context, externalReference string) (int64, error) {
-	row := q.db.QueryRow(ctx, meetingIDByReference, externalReference)
+type MeetingIDByReferenceParams struct {
+	ExternalReference string
+	Owner             int64
+}
+
+func (q *Queries) MeetingIDByReference(ctx context.Context, arg MeetingIDByReferenceParams) (int64, error) {
+	row := q.db.QueryRow(ctx, meetingIDByReference, arg.ExternalReference, arg.Owner)
 	var id int64
 	err := row.Scan(&id)
 	return id, err

@@ -10,6 +10,24 @@ import (
 	"github.com/google/uuid"
 )
 
+type ApiKey struct {
+	ID         int64
+	Uid        uuid.UUID
+	Name       string
+	Prefix     string
+	SecretHash []byte
+	Mode       string
+	Role       string
+	UserID     *int64
+	Scopes     string
+	CreatedBy  string
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
+	RevokedAt  *time.Time
+	RotatedTo  *uuid.UUID
+	LastUsedAt *time.Time
+}
+
 type Attendee struct {
 	ID            int64
 	ConferenceID  int64
@@ -35,6 +53,30 @@ type AttendeeSession struct {
 	Exact      bool
 	JoinedTold bool
 	LeftTold   bool
+}
+
+type Audit struct {
+	Seq         int64
+	At          time.Time
+	Principal   string
+	Action      string
+	SubjectKind string
+	SubjectID   string
+	Outcome     string
+	Line        string
+	PrevHash    []byte
+	Hash        []byte
+}
+
+type AuditHead struct {
+	OnlyRow bool
+	Seq     int64
+	Hash    []byte
+}
+
+type AuditKey struct {
+	OnlyRow bool
+	Secret  []byte
 }
 
 type Calendar struct {
@@ -85,6 +127,25 @@ type Conference struct {
 	TranscriptsReadAt *time.Time
 	NotStartedTold    bool
 	CreatedAt         time.Time
+}
+
+type ConsoleSession struct {
+	TokenHash   []byte
+	UserID      int64
+	CreatedAt   time.Time
+	SeenAt      time.Time
+	ExpiresAt   time.Time
+	IdleSeconds int64
+	RemoteAddr  string
+	UserAgent   string
+}
+
+type Erasure struct {
+	N         int64
+	Person    string
+	Pseudonym string
+	Principal string
+	At        time.Time
 }
 
 type Event struct {
@@ -170,6 +231,14 @@ type Meeting struct {
 	RecordingReason       string
 	LegalHold             bool
 	LegalHoldReason       string
+}
+
+type OneTimeLink struct {
+	TokenHash []byte
+	Purpose   string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	UsedAt    *time.Time
 }
 
 type Participant struct {

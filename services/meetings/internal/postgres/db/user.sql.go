@@ -74,15 +74,17 @@ const listUsers = `-- name: ListUsers :many
 SELECT id, username, email, first_name, last_name, role, is_active, password_hash, date_joined FROM users
 WHERE (is_active OR $1::boolean)
   AND ($2::bigint = 0 OR id < $2)
-  AND ($3::text = '' OR role = $3)
-  AND ($4::text = '' OR strpos(lower(email), lower($4)) > 0)
-  AND ($5::text = '' OR strpos(lower(username), lower($5)) > 0)
-ORDER BY id DESC LIMIT $6::bigint
+  AND ($3::bigint = 0 OR id = $3)
+  AND ($4::text = '' OR role = $4)
+  AND ($5::text = '' OR strpos(lower(email), lower($5)) > 0)
+  AND ($6::text = '' OR strpos(lower(username), lower($6)) > 0)
+ORDER BY id DESC LIMIT $7::bigint
 `
 
 type ListUsersParams struct {
 	IncludeInactive bool
 	BeforeID        int64
+	OnlyID          int64
 	Role            string
 	EmailPart       string
 	UsernamePart    string
@@ -93,6 +95,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 	rows, err := q.db.Query(ctx, listUsers,
 		arg.IncludeInactive,
 		arg.BeforeID,
+		arg.OnlyID,
 		arg.Role,
 		arg.EmailPart,
 		arg.UsernamePart,

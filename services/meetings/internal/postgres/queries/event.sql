@@ -26,6 +26,10 @@ WHERE seq > @after::bigint ORDER BY seq LIMIT @row_limit::bigint;
 SELECT id, seq, type, subject, meeting_id, occurred_at, body, traceparent FROM events
 WHERE meeting_id = @meeting_id AND seq > @after::bigint ORDER BY seq LIMIT @row_limit::bigint;
 
+-- name: EventsOfOrganizerAfter :many
+SELECT e.id, e.seq, e.type, e.subject, e.meeting_id, e.occurred_at, e.body, e.traceparent FROM events e JOIN meetings m ON m.id = e.meeting_id
+WHERE m.organizer_id = @owner AND (@meeting_id::bigint = 0 OR e.meeting_id = @meeting_id) AND e.seq > @after::bigint ORDER BY e.seq LIMIT @row_limit::bigint;
+
 -- name: EventTime :one
 SELECT occurred_at FROM events WHERE seq = @seq::bigint;
 

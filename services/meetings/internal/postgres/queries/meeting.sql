@@ -93,13 +93,13 @@ SELECT sqlc.embed(m), sqlc.embed(u) FROM meetings m JOIN users u ON u.id = m.org
 SELECT id FROM meetings WHERE uid = @uid;
 
 -- name: MeetingIDByReference :one
-SELECT id FROM meetings WHERE external_reference = @external_reference AND external_reference <> '' ORDER BY id DESC LIMIT 1;
+SELECT id FROM meetings WHERE external_reference = @external_reference AND external_reference <> '' AND (@owner::bigint = 0 OR organizer_id = @owner) ORDER BY id DESC LIMIT 1;
 
 -- name: MeetingIDByEvent :one
-SELECT id FROM meetings WHERE google_event_id = @google_event_id AND google_event_id <> '' ORDER BY id DESC LIMIT 1;
+SELECT id FROM meetings WHERE google_event_id = @google_event_id AND google_event_id <> '' AND (@owner::bigint = 0 OR organizer_id = @owner) ORDER BY id DESC LIMIT 1;
 
 -- name: MeetingIDByCode :one
-SELECT id FROM meetings WHERE meeting_code = @meeting_code AND meeting_code <> '' ORDER BY id DESC LIMIT 1;
+SELECT id FROM meetings WHERE meeting_code = @meeting_code AND meeting_code <> '' AND (@owner::bigint = 0 OR organizer_id = @owner) ORDER BY id DESC LIMIT 1;
 
 -- name: ParticipantsOf :many
 SELECT * FROM participants WHERE meeting_id = @meeting_id ORDER BY id;
@@ -111,6 +111,7 @@ SELECT * FROM recordings WHERE meeting_id = @meeting_id ORDER BY duration_second
 -- name: ListParticipants :many
 SELECT * FROM participants
 WHERE (@meeting_id::bigint = 0 OR meeting_id = @meeting_id) AND id > @after_id::bigint
+  AND (@owner::bigint = 0 OR meeting_id IN (SELECT m.id FROM meetings m WHERE m.organizer_id = @owner))
 ORDER BY id LIMIT @row_limit::bigint;
 
 -- name: GetParticipant :one
@@ -119,6 +120,7 @@ SELECT * FROM participants WHERE id = @id;
 -- name: ListRecordings :many
 SELECT * FROM recordings
 WHERE (@meeting_id::bigint = 0 OR meeting_id = @meeting_id) AND (@before_id::bigint = 0 OR id < @before_id)
+  AND (@owner::bigint = 0 OR meeting_id IN (SELECT m.id FROM meetings m WHERE m.organizer_id = @owner))
 ORDER BY id DESC LIMIT @row_limit::bigint;
 
 -- name: GetRecording :one

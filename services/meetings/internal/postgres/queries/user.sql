@@ -36,6 +36,7 @@ SELECT * FROM users WHERE id = @id AND (is_active OR @include_inactive::boolean)
 SELECT * FROM users
 WHERE (is_active OR @include_inactive::boolean)
   AND (@before_id::bigint = 0 OR id < @before_id)
+  AND (@only_id::bigint = 0 OR id = @only_id)
   AND (@role::text = '' OR role = @role)
   AND (@email_part::text = '' OR strpos(lower(email), lower(@email_part)) > 0)
   AND (@username_part::text = '' OR strpos(lower(username), lower(@username_part)) > 0)
