@@ -87,7 +87,7 @@ func (o *ObserveJobs) plan(ctx context.Context, msg jetstream.Msg, l look) (plan
 	}
 	asking, cancel := context.WithTimeout(bus.WithPrincipal(ctx, bus.Scheduler), queryTimeout)
 	defer cancel()
-	answer, err := bus.Ask(asking, o.bus, subject.GetConferencePlan, &meetv1.GetConferencePlanRequest{
+	answer, err := bus.Ask(bus.WithPrincipal(asking, bus.Scheduler), o.bus, subject.GetConferencePlan, &meetv1.GetConferencePlanRequest{
 		MeetingId: l.meeting, Owner: l.owner, JobId: l.jobID, Dispatch: l.dispatch,
 	})
 	switch {
