@@ -30,7 +30,7 @@ type Meeting struct {
 	HasRecording       bool     `json:"has_recording"`
 	CreatedAt          string   `json:"created_at" format:"date-time"`
 	UpdatedAt          string   `json:"updated_at" format:"date-time"`
-	meetingMore
+	MeetingMore
 }
 
 // MeetingDetail is one meeting with the people and the recording.
@@ -53,11 +53,11 @@ type MeetingDetail struct {
 	UpdatedAt          string        `json:"updated_at" format:"date-time"`
 	Participants       []Participant `json:"participants" nullable:"false"`
 	Recording          *Recording    `json:"recording" doc:"The longest one; null while there is none."`
-	meetingMore
+	MeetingMore
 }
 
-// meetingMore is what newer clients know of a meeting.
-type meetingMore struct {
+// MeetingMore is what newer clients know of a meeting.
+type MeetingMore struct {
 	UID               string `json:"uid" format:"uuid"`
 	ExternalReference string `json:"external_reference"`
 	AutoRecord        bool   `json:"auto_record"`
@@ -365,8 +365,8 @@ func list(s []string) []string {
 	return s
 }
 
-func moreOf(m *meetv1.Meeting) meetingMore {
-	return meetingMore{
+func moreOf(m *meetv1.Meeting) MeetingMore {
+	return MeetingMore{
 		UID: m.GetUid(), ExternalReference: m.GetExternalReference(), AutoRecord: m.GetAutoRecord(), ETag: m.GetEtag(),
 		Provisioning: provisioningName(m.GetProvisioning()), GoogleSync: syncName(m.GetGoogleSync()),
 		RecordingState: recordingStateName(m.GetRecordingState()), RecordingReason: m.GetRecordingReason(), Simulated: m.GetSimulated(),
@@ -382,7 +382,7 @@ func meetingOfProto(m *meetv1.Meeting) *Meeting {
 		ScheduledStart: optionalTime(m.GetScheduledStart()), ScheduledEnd: optionalTime(m.GetScheduledEnd()),
 		Status: status, StatusDisplay: display, ConferenceRecordID: optional(m.GetConferenceRecordId()),
 		ParticipantsCount: m.GetParticipantsCount(), HasRecording: m.GetHasRecording(),
-		CreatedAt: timeText(m.GetCreatedAt()), UpdatedAt: timeText(m.GetUpdatedAt()), meetingMore: moreOf(m),
+		CreatedAt: timeText(m.GetCreatedAt()), UpdatedAt: timeText(m.GetUpdatedAt()), MeetingMore: moreOf(m),
 	}
 }
 
@@ -401,7 +401,7 @@ func (x *exchange) meetingDetail(m *meetv1.Meeting) *MeetingDetail {
 		Status: status, StatusDisplay: display, ConferenceRecordID: optional(m.GetConferenceRecordId()),
 		ParticipantsCount: m.GetParticipantsCount(), HasRecording: m.GetHasRecording(),
 		CreatedAt: timeText(m.GetCreatedAt()), UpdatedAt: timeText(m.GetUpdatedAt()),
-		Participants: each(m.GetParticipants(), participantOfProto), Recording: recording, meetingMore: moreOf(m),
+		Participants: each(m.GetParticipants(), participantOfProto), Recording: recording, MeetingMore: moreOf(m),
 	}
 }
 

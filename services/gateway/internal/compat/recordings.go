@@ -78,32 +78,32 @@ type CoverageOrganizer struct {
 type StartedSync struct {
 	Message   string `json:"message"`
 	MeetingID int64  `json:"meeting_id"`
-	startedTask
+	StartedTask
 }
 
 // StartedSyncAll answers a synchronization of all.
 type StartedSyncAll struct {
 	Message string `json:"message"`
-	startedTask
+	StartedTask
 }
 
 // StartedRecordingTask answers what was begun with one recording.
 type StartedRecordingTask struct {
 	Message     string `json:"message"`
 	RecordingID int64  `json:"recording_id"`
-	startedTask
+	StartedTask
 }
 
-// startedTask is what a client follows.
-type startedTask struct {
+// StartedTask is what a client follows.
+type StartedTask struct {
 	TaskID string `json:"task_id" doc:"To follow under jobs/{id}/."`
 	Status string `json:"status" enum:"pending"`
 }
 
 // started answers that a job was begun; Location says where to follow it.
-func (x *exchange) started(id string) startedTask {
+func (x *exchange) started(id string) StartedTask {
 	x.w.Header().Set("Location", base+"jobs/"+id+"/")
-	return startedTask{TaskID: id, Status: "pending"}
+	return StartedTask{TaskID: id, Status: "pending"}
 }
 
 // fileStates are what one recording file can be in.
@@ -308,7 +308,7 @@ func (a *API) syncAll(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	x.write(http.StatusAccepted, StartedSyncAll{Message: x.say(saidSyncAll), startedTask: x.started(outcome.Response.GetJobId())})
+	x.write(http.StatusAccepted, StartedSyncAll{Message: x.say(saidSyncAll), StartedTask: x.started(outcome.Response.GetJobId())})
 	return nil
 }
 
@@ -326,7 +326,7 @@ func (a *API) syncRecording(x *exchange) error {
 		return renamed(err, func(string) string { return "" }) // the body has no field
 	}
 	x.write(http.StatusAccepted, StartedSync{
-		Message: x.say(saidSync), MeetingID: outcome.Response.GetMeetingId(), startedTask: x.started(outcome.Response.GetJobId()),
+		Message: x.say(saidSync), MeetingID: outcome.Response.GetMeetingId(), StartedTask: x.started(outcome.Response.GetJobId()),
 	})
 	return nil
 }
@@ -374,7 +374,7 @@ func recordingTask[Req proto.Message](x *exchange, id int64, c subject.Command[R
 	if err != nil {
 		return err
 	}
-	x.write(http.StatusAccepted, StartedRecordingTask{Message: x.say(said), RecordingID: id, startedTask: x.started(outcome.Response.GetJobId())})
+	x.write(http.StatusAccepted, StartedRecordingTask{Message: x.say(said), RecordingID: id, StartedTask: x.started(outcome.Response.GetJobId())})
 	return nil
 }
 
