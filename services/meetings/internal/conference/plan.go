@@ -14,6 +14,8 @@ var (
 	afterStart = []time.Duration{10 * time.Minute, 20 * time.Minute}
 	// afterEnd: is the file there? The pauses keep what is found within a quarter of an hour of its being there.
 	afterEnd = []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute}
+	// afterUnrecorded: is there a recording that was not seen while people were there?
+	afterUnrecorded = []time.Duration{2 * time.Minute, emptyAfter}
 )
 
 const (
@@ -113,8 +115,11 @@ func (l *Ledger) nextOf(c *Conference, rules Rules, healthy bool, now time.Time)
 		return now
 	}
 	looks := afterEnd
-	if healthy {
+	switch {
+	case healthy:
 		looks = []time.Duration{filePause}
+	case len(c.Recordings) == 0:
+		looks = afterUnrecorded
 	}
 	for _, after := range looks {
 		if after > since {
