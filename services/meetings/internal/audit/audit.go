@@ -59,7 +59,7 @@ func (f Fields) JSON() (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// Entry is one attempt to change something.
+// Entry is one attempt to change something. Its texts are valid UTF-8.
 type Entry struct {
 	At          time.Time
 	Principal   string
