@@ -23,6 +23,7 @@ type Config struct {
 	Admin    app.AdminConfig
 	Drift    app.DriftConfig
 	Held     app.ConferencesConfig
+	Counting app.CountingConfig
 }
 
 // Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger.
@@ -30,6 +31,7 @@ var Module = fx.Module("meetings",
 	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig, app.ConferencesConfig) {
 		return c.Postgres, c.Admin, c.Drift, c.Held
 	}, fx.Private),
+	fx.Provide(func(c Config) app.Counting { return c.Counting.Counting() }, fx.Private),
 	postgres.Module,
 	app.Module,
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),

@@ -17,7 +17,6 @@ type Reads interface {
 	ListMeetings(ctx context.Context, f MeetingFilter) ([]MeetingRow, error)
 	ListParticipants(ctx context.Context, meetingID meeting.ID, page Page) ([]Participant, error)
 	Participant(ctx context.Context, id int64) (*Participant, error)
-	ListRecordings(ctx context.Context, meetingID meeting.ID, page Page) ([]Recording, error)
 	Recording(ctx context.Context, id int64) (*Recording, error)
 	ListEvents(ctx context.Context, meetingID meeting.ID, page Page) ([]LoggedEvent, error)
 	Operation(ctx context.Context, id uuid.UUID) (*Operation, error)
@@ -30,6 +29,7 @@ type Reads interface {
 	Backlog(ctx context.Context, now time.Time) (Backlog, error)
 	Ping(ctx context.Context) error
 	Owners
+	Records
 }
 
 // Backlog is work that is not finished.
@@ -73,6 +73,7 @@ type Recording struct {
 	// DurationSeconds and SizeBytes are nil while unknown.
 	DurationSeconds, SizeBytes                 *int64
 	StartedAt, EndedAt, AvailableAt, CreatedAt time.Time
+	RecordingCopy
 }
 
 // Lookup names a meeting by the one field that is set.

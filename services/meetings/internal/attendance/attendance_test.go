@@ -51,24 +51,29 @@ func TestWhoIsWho(t *testing.T) {
 		want    []attendance.Match
 	}{
 		"the directory's address is certain, whatever the case and the name": {
-			[]attendance.Invited{doctor, maria, juan}, []attendance.Seen{signedIn("users/7", "Somebody Else", "maria.perez@MAIL.example")},
+			[]attendance.Invited{doctor, maria, juan},
+			[]attendance.Seen{signedIn("users/7", "Somebody Else", "maria.perez@MAIL.example")},
 			[]attendance.Match{certain(2, attendance.Directory)},
 		},
 		"the account that owns the space is the organizer": {
-			[]attendance.Invited{doctor, maria, juan}, []attendance.Seen{signedIn("users/100", "Sala 3", "")},
+			[]attendance.Invited{doctor, maria, juan},
+			[]attendance.Seen{signedIn("users/100", "Sala 3", "")},
 			[]attendance.Match{certain(1, attendance.Organizer)},
 		},
 		"a guest whose account's number is known": {
-			[]attendance.Invited{{ID: 9, Email: "x@clinic.example", GoogleUser: "users/9"}, maria, juan}, []attendance.Seen{signedIn("users/9", "", "")},
+			[]attendance.Invited{{ID: 9, Email: "x@clinic.example", GoogleUser: "users/9"}, maria, juan},
+			[]attendance.Seen{signedIn("users/9", "", "")},
 			[]attendance.Match{certain(9, attendance.Directory)},
 		},
 		"an account whose address the directory told in one conference only": {
-			[]attendance.Invited{doctor, maria, juan}, []attendance.Seen{signedIn("users/7", "M", "maria.perez@mail.example"), signedIn("users/7", "M", "")},
+			[]attendance.Invited{doctor, maria, juan},
+			[]attendance.Seen{signedIn("users/7", "M", "maria.perez@mail.example"), signedIn("users/7", "M", "")},
 			[]attendance.Match{certain(2, attendance.Directory), certain(2, attendance.Directory)},
 		},
 		"a number that two of the invited have says nothing": {
 			[]attendance.Invited{{ID: 8, Email: "a@x.example", GoogleUser: "users/9"}, {ID: 9, Email: "b@x.example", GoogleUser: "users/9"}},
-			[]attendance.Seen{signedIn("users/9", "", "")}, []attendance.Match{nobody},
+			[]attendance.Seen{signedIn("users/9", "", "")},
+			[]attendance.Match{nobody},
 		},
 		"a name that anybody may type is not certain, and a number is nothing on who is not signed in": {
 			[]attendance.Invited{doctor, maria, juan},
@@ -76,19 +81,23 @@ func TestWhoIsWho(t *testing.T) {
 			[]attendance.Match{named(2, attendance.Likely), nobody},
 		},
 		"one person with three devices, in the second conference by phone": {
-			[]attendance.Invited{doctor, maria}, []attendance.Seen{signedIn("users/100", "Ana", ""), signedIn("users/7", "Maria Perez", ""), anonymous("PÉREZ, María"), anonymous("María  Pérez 2")},
+			[]attendance.Invited{doctor, maria},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), signedIn("users/7", "Maria Perez", ""), anonymous("PÉREZ, María"), anonymous("María  Pérez 2")},
 			[]attendance.Match{certain(1, attendance.Organizer), named(2, attendance.Likely), named(2, attendance.Likely), named(2, attendance.Likely)},
 		},
 		"a part of a name is possible": {
-			[]attendance.Invited{doctor, maria, juan}, []attendance.Seen{anonymous("María"), anonymous("Juan Restrepo")},
+			[]attendance.Invited{doctor, maria, juan},
+			[]attendance.Seen{anonymous("María"), anonymous("Juan Restrepo")},
 			[]attendance.Match{named(2, attendance.Possible), named(3, attendance.Possible)},
 		},
 		"two people of one name: it is neither": {
-			[]attendance.Invited{doctor, maria, otherMaria, juan}, []attendance.Seen{anonymous("María Pérez")},
+			[]attendance.Invited{doctor, maria, otherMaria, juan},
+			[]attendance.Seen{anonymous("María Pérez")},
 			[]attendance.Match{nobody},
 		},
 		"two people of one name, one of them known: it may be the other": {
-			[]attendance.Invited{doctor, maria, otherMaria}, []attendance.Seen{signedIn("users/7", "María Pérez", "maria.perez@work.example"), anonymous("María Pérez")},
+			[]attendance.Invited{doctor, maria, otherMaria},
+			[]attendance.Seen{signedIn("users/7", "María Pérez", "maria.perez@work.example"), anonymous("María Pérez")},
 			[]attendance.Match{certain(4, attendance.Directory), named(2, attendance.Possible)},
 		},
 		"two people of one name, both known: a third device is neither's for sure, and no other's at all": {
@@ -97,43 +106,53 @@ func TestWhoIsWho(t *testing.T) {
 			[]attendance.Match{certain(4, attendance.Directory), certain(2, attendance.Directory), nobody},
 		},
 		"a full name goes before a part of one": {
-			[]attendance.Invited{{ID: 5, Email: "maria@mail.example"}, maria}, []attendance.Seen{anonymous("María Pérez")},
+			[]attendance.Invited{{ID: 5, Email: "maria@mail.example"}, maria},
+			[]attendance.Seen{anonymous("María Pérez")},
 			[]attendance.Match{named(2, attendance.Likely)},
 		},
 		"one left on each side": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone de mamá")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone de mamá")},
 			[]attendance.Match{certain(1, attendance.Organizer), left(3)},
 		},
 		"one left, in by phone": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), phone("+57 3** *** **12")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), phone("+57 3** *** **12")},
 			[]attendance.Match{certain(1, attendance.Organizer), left(3)},
 		},
 		"one left, who came in twice": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone"), anonymous("IPHONE")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone"), anonymous("IPHONE")},
 			[]attendance.Match{certain(1, attendance.Organizer), left(3), left(3)},
 		},
 		"two strangers and one left": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone"), phone("+57 3** *** **12")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone"), phone("+57 3** *** **12")},
 			[]attendance.Match{certain(1, attendance.Organizer), nobody, nobody},
 		},
 		"one stranger and two left": {
-			[]attendance.Invited{doctor, maria, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone")},
+			[]attendance.Invited{doctor, maria, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), anonymous("iPhone")},
 			[]attendance.Match{certain(1, attendance.Organizer), nobody},
 		},
 		"who is only known from a notice is not told to be anybody, and neither is the stranger beside": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), {JoinedAt: at(3)}, anonymous("iPhone")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), {JoinedAt: at(3)}, anonymous("iPhone")},
 			[]attendance.Match{certain(1, attendance.Organizer), nobody, nobody},
 		},
 		"a colleague of another domain, by the directory, is not the one left": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), signedIn("users/5", "Rosa Ruiz", "rosa@clinic.example")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), signedIn("users/5", "Rosa Ruiz", "rosa@clinic.example")},
 			[]attendance.Match{certain(1, attendance.Organizer), nobody},
 		},
 		"a colleague of another domain leaves the one stranger who is left": {
-			[]attendance.Invited{doctor, juan}, []attendance.Seen{signedIn("users/100", "Ana", ""), signedIn("users/5", "Rosa Ruiz", "rosa@clinic.example"), anonymous("iPhone")},
+			[]attendance.Invited{doctor, juan},
+			[]attendance.Seen{signedIn("users/100", "Ana", ""), signedIn("users/5", "Rosa Ruiz", "rosa@clinic.example"), anonymous("iPhone")},
 			[]attendance.Match{certain(1, attendance.Organizer), nobody, left(3)},
 		},
 		"a name whose address is another's is possible at most": {
-			[]attendance.Invited{doctor, maria, juan}, []attendance.Seen{signedIn("users/5", "María Pérez", "mperez@mail.example"), signedIn("users/6", "Juan", "juan@else.example")},
+			[]attendance.Invited{doctor, maria, juan},
+			[]attendance.Seen{signedIn("users/5", "María Pérez", "mperez@mail.example"), signedIn("users/6", "Juan", "juan@else.example")},
 			[]attendance.Match{named(2, attendance.Possible), nobody},
 		},
 	} {

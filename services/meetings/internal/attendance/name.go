@@ -18,7 +18,7 @@ type spelled struct {
 
 // titles are no part of a name, and people type them.
 var titles = map[string]bool{
-	"dr": true, "dra": true, "doctor": true, "doctora": true, "prof": true, "profesor": true, "profesora": true, "lic": true, "ing": true,
+	"dr": true, "dra": true, "doctor": true, "doctora": true, "prof": true, "profesor": true, "profesora": true, "lic": true, "ing": true, //nolint:misspell // Spanish
 	"mr": true, "mrs": true, "ms": true, "sr": true, "sra": true, "srta": true, "md": true, "phd": true,
 }
 

@@ -46,6 +46,9 @@ type Meeting struct {
 	CreatedAt, UpdatedAt   time.Time
 	// RecordingReason says why the recording that is expected may not come; empty while nothing is wrong.
 	RecordingReason string
+	// LegalHold keeps what belongs to it beyond any retention; LegalHoldReason says why.
+	LegalHold       bool
+	LegalHoldReason string
 	// Guests are the addresses invited, in the order given; the organizer may be one of them.
 	Guests []string
 	// People are guests and organizer with their answers, where they were asked for.

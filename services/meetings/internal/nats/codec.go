@@ -82,6 +82,7 @@ func encodeMeeting(m *meeting.Meeting) *meetv1.Meeting {
 		ConferenceRecordId: m.ConferenceRecordID, ParticipantsCount: int32(m.ParticipantsCount), HasRecording: m.HasRecording,
 		Simulated: m.Google.Simulated, Version: m.Version, Etag: m.Etag(), Error: encodeFailure(m.Failure),
 		CreatedAt: stamp(m.CreatedAt), UpdatedAt: stamp(m.UpdatedAt), RecordingReason: m.RecordingReason,
+		LegalHold: m.LegalHold, LegalHoldReason: m.LegalHoldReason,
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 // queryVersion is the version of the query surface, meet.v1, as NATS shows it.
 const queryVersion = "1.0.0"
 
-// Module answers commands and queries, and relays events and due jobs. Needs *bus.Bus, app's processor, authenticator, reads, credentials, audit log and outbox,
-// clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger; provides app.Codec, runs consumers.
+// Module answers commands and queries, and relays events and due jobs. Needs *bus.Bus, app's processor, authenticator, reads, credentials, audit log, outbox and
+// app.Counting, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger; provides app.Codec, runs consumers.
 var Module = fx.Module("meetings/nats",
 	fx.Provide(func() Codec { return Codec{} }, func(c Codec) app.Codec { return c }),
 	fx.Provide(NewMetrics, NewCommands, NewRelay, fx.Private),
@@ -25,8 +25,8 @@ var Module = fx.Module("meetings/nats",
 			return NewAccessQueries(auth, keys, log, now)
 		},
 		func(log app.AuditLog, now clock.Clock, l *slog.Logger) *Refusals { return NewRefusals(log, now, l) },
-		func(reads app.Reads, plans *app.Planner, metrics *Metrics, a *AccessQueries, r *Refusals) *Queries {
-			return NewQueries(reads, plans, metrics).Access(a, r)
+		func(reads app.Reads, plans *app.Planner, counting app.Counting, now clock.Clock, metrics *Metrics, a *AccessQueries, r *Refusals) *Queries {
+			return NewQueries(reads, plans, metrics).Count(counting, now).Access(a, r)
 		},
 		fx.Private),
 	fx.Invoke(func(lc fx.Lifecycle, q *Queries, b *bus.Bus, log *slog.Logger) {

@@ -16,6 +16,7 @@ import (
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
@@ -41,6 +42,8 @@ type Queries struct {
 	metrics *Metrics
 	hashes  chan struct{}
 
+	counting app.Counting
+	now      clock.Clock
 	access   *AccessQueries
 	refusals *Refusals
 }
@@ -48,6 +51,12 @@ type Queries struct {
 // NewQueries makes the answerer.
 func NewQueries(reads app.Reads, planner *app.Planner, metrics *Metrics) *Queries {
 	return &Queries{reads: reads, planner: planner, metrics: metrics, hashes: make(chan struct{}, hashesAtOnce)}
+}
+
+// Count sets what coverage is counted by and the clock of what is said of a moment; before Serve.
+func (q *Queries) Count(c app.Counting, now clock.Clock) *Queries {
+	q.counting, q.now = c, now
+	return q
 }
 
 // Access adds the queries about who may do what, and where those that are turned away are written down; before Serve.
@@ -84,8 +93,6 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 		answer(q, s, subject.ListMeetings, q.listMeetings),
 		answer(q, s, subject.ListParticipants, q.listParticipants),
 		answer(q, s, subject.GetParticipant, q.getParticipant),
-		answer(q, s, subject.ListRecordings, q.listRecordings),
-		answer(q, s, subject.GetRecording, q.getRecording),
 		answer(q, s, subject.ListEvents, q.listEvents),
 		answer(q, s, subject.GetOperation, q.getOperation),
 		answer(q, s, subject.GetUser, q.getUser),
@@ -95,6 +102,7 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 		answer(q, s, subject.CheckHealth, q.checkHealth),
 		answer(q, s, subject.GetMeetingWish, q.getMeetingWish),
 		answer(q, s, subject.GetConferencePlan, q.getConferencePlan),
+		q.serveRecords(s),
 		b.Conn().Flush(), // who starts next may ask at once
 	)
 }
@@ -172,14 +180,6 @@ func encodeParticipant(p *app.Participant) *meetv1.Participant {
 	return &meetv1.Participant{
 		Id: p.ID, MeetingId: int64(p.MeetingID), Email: p.Email, Role: role, ResponseStatus: p.ResponseStatus,
 		JoinedAt: stamp(p.JoinedAt), LeftAt: stamp(p.LeftAt), CreatedAt: stamp(p.CreatedAt),
-	}
-}
-
-func encodeRecording(r *app.Recording) *meetv1.Recording {
-	return &meetv1.Recording{
-		Id: r.ID, MeetingId: int64(r.MeetingID), DriveFileId: r.DriveFileID, DriveFileUrl: r.DriveFileURL, DurationSeconds: r.DurationSeconds,
-		State: recordingOut[r.State], StartedAt: stamp(r.StartedAt), EndedAt: stamp(r.EndedAt), AvailableAt: stamp(r.AvailableAt),
-		CreatedAt: stamp(r.CreatedAt), ExportUri: r.ExportURI, Sha256: r.SHA256, SizeBytes: r.SizeBytes,
 	}
 }
 
@@ -277,31 +277,6 @@ func (q *Queries) getParticipant(ctx context.Context, req *meetv1.GetParticipant
 		return nil, err
 	}
 	return encodeParticipant(p), nil
-}
-
-func (q *Queries) listRecordings(ctx context.Context, req *meetv1.ListRecordingsRequest) (*meetv1.ListRecordingsResponse, error) {
-	p, err := page(req.GetPageSize(), maxPage, req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	rows, err := q.reads.ListRecordings(ctx, meeting.ID(req.GetMeetingId()), app.Page{After: p.After, Limit: p.Limit + 1, Owner: req.GetOrganizerId()})
-	if err != nil {
-		return nil, err
-	}
-	resp := new(meetv1.ListRecordingsResponse)
-	rows, resp.NextPageToken = cut(rows, p.Limit, func(r *app.Recording) int64 { return r.ID })
-	for i := range rows {
-		resp.Recordings = append(resp.Recordings, encodeRecording(&rows[i]))
-	}
-	return resp, nil
-}
-
-func (q *Queries) getRecording(ctx context.Context, req *meetv1.GetRecordingRequest) (*meetv1.Recording, error) {
-	r, err := q.reads.Recording(ctx, req.GetId())
-	if err != nil {
-		return nil, err
-	}
-	return encodeRecording(r), nil
 }
 
 func (q *Queries) listEvents(ctx context.Context, req *meetv1.ListEventsRequest) (*meetv1.ListEventsResponse, error) {

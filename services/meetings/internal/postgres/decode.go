@@ -37,9 +37,9 @@ func decodeMeeting(r *db.Meeting) (*meeting.Meeting, error) {
 			AccessType: r.AccessType, EventDigest: r.EventDigest,
 			Account: r.GoogleAccount, EventUpdated: value(r.EventUpdated), EventShown: r.EventShown, Noticed: value(r.EventNoticed),
 		},
-		RecordingReason: r.RecordingReason,
-		Failure:         meeting.Failure{Code: r.FailureCode, Message: r.FailureMessage},
-		CreatedAt:       r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		RecordingReason: r.RecordingReason, LegalHold: r.LegalHold, LegalHoldReason: r.LegalHoldReason,
+		Failure:   meeting.Failure{Code: r.FailureCode, Message: r.FailureMessage},
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}, nil
 }
 

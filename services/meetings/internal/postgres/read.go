@@ -40,17 +40,27 @@ func unheard(texts ...string) bool {
 
 // MeetingDetail is [app.Reads].
 func (s *Store) MeetingDetail(ctx context.Context, ref meeting.Ref) (*app.MeetingDetail, error) {
-	id := int64(ref.ID)
-	if ref.UID != "" {
-		uid, err := uuid.Parse(ref.UID)
-		if err != nil {
-			return nil, meeting.ErrNotFound
-		}
-		if id, err = s.hot().MeetingIDByUID(ctx, uid); err != nil {
-			return nil, absent(err, meeting.ErrNotFound, "find a meeting by uid")
-		}
+	id, err := s.meetingID(ctx, ref)
+	if err != nil {
+		return nil, err
 	}
 	return s.detail(ctx, id)
+}
+
+// meetingID finds the number of a meeting; one that was named by its number need not be there.
+func (s *Store) meetingID(ctx context.Context, ref meeting.Ref) (int64, error) {
+	if ref.UID == "" {
+		return int64(ref.ID), nil
+	}
+	uid, err := uuid.Parse(ref.UID)
+	if err != nil {
+		return 0, meeting.ErrNotFound
+	}
+	id, err := s.hot().MeetingIDByUID(ctx, uid)
+	if err != nil {
+		return 0, absent(err, meeting.ErrNotFound, "find a meeting by uid")
+	}
+	return id, nil
 }
 
 // detail reads all parts in one round trip.
@@ -162,18 +172,6 @@ func participant(r *db.Participant) app.Participant {
 	}
 }
 
-func recording(r *db.Recording) (*app.Recording, error) {
-	state, err := meeting.ParseRecordingState(r.State)
-	if err != nil {
-		return nil, fmt.Errorf("recording %d: %w", r.ID, err)
-	}
-	return &app.Recording{
-		ID: r.ID, MeetingID: meeting.ID(r.MeetingID), DriveFileID: r.DriveFileID, DriveFileURL: r.DriveFileUrl, ExportURI: r.ExportUri, SHA256: r.Sha256,
-		State: state, DurationSeconds: r.DurationSeconds, SizeBytes: r.SizeBytes, StartedAt: value(r.StartedAt), EndedAt: value(r.EndedAt),
-		AvailableAt: value(r.AvailableAt), CreatedAt: r.CreatedAt.UTC(),
-	}, nil
-}
-
 // ListParticipants is [app.Reads].
 func (s *Store) ListParticipants(ctx context.Context, meetingID meeting.ID, page app.Page) ([]app.Participant, error) {
 	rows, err := s.wide().ListParticipants(ctx, db.ListParticipantsParams{MeetingID: int64(meetingID), AfterID: page.After, Owner: page.Owner, RowLimit: int64(page.Limit)})
@@ -195,23 +193,6 @@ func (s *Store) Participant(ctx context.Context, id int64) (*app.Participant, er
 	}
 	p := participant(&row)
 	return &p, nil
-}
-
-// ListRecordings is [app.Reads].
-func (s *Store) ListRecordings(ctx context.Context, meetingID meeting.ID, page app.Page) ([]app.Recording, error) {
-	rows, err := s.wide().ListRecordings(ctx, db.ListRecordingsParams{MeetingID: int64(meetingID), BeforeID: page.After, Owner: page.Owner, RowLimit: int64(page.Limit)})
-	if err != nil {
-		return nil, fmt.Errorf("list recordings: %w", err)
-	}
-	out := make([]app.Recording, 0, len(rows))
-	for i := range rows {
-		r, err := recording(&rows[i])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, *r)
-	}
-	return out, nil
 }
 
 // Recording is [app.Reads].

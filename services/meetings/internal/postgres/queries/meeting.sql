@@ -117,12 +117,6 @@ ORDER BY id LIMIT @row_limit::bigint;
 -- name: GetParticipant :one
 SELECT * FROM participants WHERE id = @id;
 
--- name: ListRecordings :many
-SELECT * FROM recordings
-WHERE (@meeting_id::bigint = 0 OR meeting_id = @meeting_id) AND (@before_id::bigint = 0 OR id < @before_id)
-  AND (@owner::bigint = 0 OR meeting_id IN (SELECT m.id FROM meetings m WHERE m.organizer_id = @owner))
-ORDER BY id DESC LIMIT @row_limit::bigint;
-
 -- name: GetRecording :one
 SELECT * FROM recordings WHERE id = @id;
 
