@@ -24,6 +24,7 @@ func simulate(ctx context.Context, args []string) error {
 	flags.IntVar(&o.Organizers, "organizers", 200, "organizers")
 	flags.IntVar(&o.Schedulers, "schedulers", 3, "schedulers")
 	flags.Uint64Var(&o.Seed, "seed", 1, "of all dice")
+	flags.Float64Var(&o.Bare, "bare", 0.1, "share of meetings with a space of their own and no calendar event")
 	flags.DurationVar(&o.Grain, "grain", 2*time.Minute, "the least that the clock jumps; everything is seen so much later at most")
 	flags.Float64Var(&o.Lost, "lost", 0.2, "share of the notices that are lost")
 	flags.Float64Var(&o.Doubled, "doubled", 0.1, "share of the notices that come twice")

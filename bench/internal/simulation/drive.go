@@ -29,6 +29,8 @@ const (
 	// stuckAfter is how long, in real time, one thing may hold the clock up; then it goes on and that is said.
 	stuckAfter = 90 * time.Second
 	look       = 4 * time.Millisecond
+	// outageHaste is how much more hastily the clock goes while Google is away and nothing but retries happens.
+	outageHaste = 5
 	// before is how long before people come the emulator is told.
 	before = 20 * time.Minute
 	// sideBySide is how many requests there are at once.
@@ -98,7 +100,9 @@ func (d *driver) prepare() {
 		case kindMovedBefore:
 			d.at(v.moveAt, func(ctx context.Context) error { return d.move(ctx, v, v.start, v.end) })
 		case kindMovedLive:
-			d.at(v.moveAt, func(ctx context.Context) error { return d.move(ctx, v, v.start.Add(10*time.Minute), v.end.Add(20*time.Minute)) })
+			d.at(v.moveAt, func(ctx context.Context) error {
+				return d.move(ctx, v, v.start.Add(10*time.Minute), v.end.Add(20*time.Minute))
+			})
 		}
 	}
 	if d.o.Outage > 0 {
@@ -196,7 +200,7 @@ func (d *driver) meet(ctx context.Context, v *visit) error {
 	}
 	for _, s := range v.scripts(opens) {
 		if err := d.s.Google(ctx, http.MethodPost, "conference", s, nil); err != nil {
-			return err
+			return fmt.Errorf("put on %s in %q: %w", v.reference(), s.Space, err)
 		}
 	}
 	return nil
@@ -254,8 +258,12 @@ func (d *driver) run(ctx context.Context) error {
 			to = d.todo[0].at
 		}
 		d.mu.Unlock()
-		if to = to.Add(d.o.Grain - 1).Truncate(d.o.Grain); !to.After(p.now) {
-			to = to.Add(d.o.Grain)
+		grain := d.o.Grain
+		if d.inOutage(p.now) && d.inOutage(p.now.Add(10*outageHaste*grain)) {
+			grain *= outageHaste
+		}
+		if to = to.Add(grain - 1).Truncate(grain); !to.After(p.now) {
+			to = to.Add(grain)
 		}
 		if err := d.s.Google(ctx, http.MethodPost, "clock", map[string]any{"set": to, "rate": rate}, nil); err != nil {
 			return err
@@ -323,7 +331,11 @@ func (d *driver) rest(ctx context.Context) (*picture, error) {
 		if oldest.IsZero() || !since.IsZero() && since.Before(oldest) {
 			oldest = since
 		}
-		if p.quiet() || waited > settle && p.now.Sub(oldest) < slack {
+		patience := slack
+		if d.inOutage(p.now) {
+			patience *= outageHaste
+		}
+		if p.quiet() || waited > settle && p.now.Sub(oldest) < patience {
 			return p, nil
 		}
 		if waited > stuckAfter {

@@ -102,7 +102,7 @@ func plan(o Options, start time.Time) []*visit {
 			continue
 		}
 		taken[slot] = true
-		v := &visit{number: len(visits) + 1, organizer: organizer(who), kind: kindUsual, event: dice.IntN(10) > 0, record: true}
+		v := &visit{number: len(visits) + 1, organizer: organizer(who), kind: kindUsual, event: dice.Float64() >= o.Bare, record: true}
 		v.start = start.AddDate(0, 0, day).Add(time.Duration(firstHour+hour)*time.Hour + time.Duration(dice.IntN(4)*5)*time.Minute)
 		v.end = v.start.Add([]time.Duration{20, 30, 40}[dice.IntN(3)] * time.Minute)
 		for i := range 1 + dice.IntN(2) {

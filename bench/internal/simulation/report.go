@@ -116,8 +116,13 @@ func (r *Result) Faults() string {
 	for _, kind := range byCount(kinds) {
 		fmt.Fprintf(&b, "%d × %s\n", kinds[kind], kind)
 	}
-	for _, w := range r.Wrong[:min(len(r.Wrong), 12)] {
-		fmt.Fprintf(&b, "meeting %d (%s): want %s, got %s\n    %.600s\n", w.Meeting, w.Plan, w.Want, w.Got, w.Truth)
+	told := make(map[string]int)
+	for _, w := range r.Wrong {
+		kind := w.Want + w.Got
+		if told[kind]++; told[kind] > 2 || len(w.Trace) == 0 {
+			continue // more of the same
+		}
+		fmt.Fprintf(&b, "meeting %d (%s): want %s, got %s\n    %s\n", w.Meeting, w.Plan, w.Want, w.Got, strings.Join(w.Trace, "\n    "))
 	}
 	if len(r.AlarmsMissed) > 0 {
 		fmt.Fprintf(&b, "not told that nothing is recorded: meetings %v\n", r.AlarmsMissed[:min(len(r.AlarmsMissed), 20)])

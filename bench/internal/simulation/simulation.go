@@ -33,6 +33,8 @@ type Options struct {
 	Organizers int
 	Schedulers int
 	Seed       uint64
+	// Bare is the share of meetings that have a Meet space of their own and no calendar event.
+	Bare float64
 	// Grain is the least that the clock jumps. Everything is seen so much later at most.
 	Grain time.Duration
 
@@ -81,11 +83,11 @@ type Result struct {
 
 // Wrong is a meeting of which the product says what is not true.
 type Wrong struct {
-	Meeting int64  `json:"meeting"`
-	Plan    string `json:"plan"`
-	Want    string `json:"want"`
-	Got     string `json:"got"`
-	Truth   string `json:"truth"`
+	Meeting int64    `json:"meeting"`
+	Plan    string   `json:"plan"`
+	Want    string   `json:"want"`
+	Got     string   `json:"got"`
+	Trace   []string `json:"trace,omitempty"` // of the first ones: what happened and what was noted, in order
 }
 
 // Peak is the most calls of a class in any minute, and its quota.
@@ -118,9 +120,11 @@ func Run(ctx context.Context, o Options) (result *Result, err error) {
 		if o.Dir, err = os.MkdirTemp("", "meet-simulation-"); err != nil {
 			return nil, fmt.Errorf("make a folder: %w", err)
 		}
-		if err := os.Chmod(o.Dir, 0o755); err != nil { //nolint:gosec // Postgres may have a user of its own
-			return nil, fmt.Errorf("make a folder: %w", err)
-		}
+	} else if err := os.Mkdir(o.Dir, 0o755); err != nil { //nolint:gosec // as below; one that exists would bring an old database with it
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	if err := os.Chmod(o.Dir, 0o755); err != nil { //nolint:gosec // Postgres may have a user of its own
+		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() {
 		if !temporary {

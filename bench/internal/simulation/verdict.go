@@ -71,6 +71,8 @@ const (
 	verified = "verified"
 	// unrecordedAfter is how long people are in a room until somebody must be told that nothing is recorded.
 	unrecordedAfter = 10 * time.Minute
+	// traced is of how many wrong meetings the whole story is told.
+	traced = 25
 )
 
 // judge says what is right, from what the emulator knows to have happened.
@@ -175,7 +177,13 @@ func (d *driver) compare(ctx context.Context, r *Result) error {
 			r.Silent++
 		}
 		if !slices.Contains(w.outcomes, got.String()) {
-			r.Wrong = append(r.Wrong, Wrong{Meeting: v.id, Plan: v.kind, Want: w.outcomes[0], Got: got.String(), Truth: fmt.Sprintf("%+v", t.Conferences)})
+			one := Wrong{Meeting: v.id, Plan: v.kind, Want: w.outcomes[0], Got: got.String()}
+			if len(r.Wrong) < traced {
+				if one.Trace, err = d.trace(ctx, v, t); err != nil {
+					return err
+				}
+			}
+			r.Wrong = append(r.Wrong, one)
 		} else {
 			r.Right++
 		}
@@ -267,4 +275,45 @@ func (d *driver) rooms(ctx context.Context) (map[int64]string, error) {
 		return nil
 	})
 	return out, err
+}
+
+// trace tells what really happened around a meeting and what the product noted, in order.
+func (d *driver) trace(ctx context.Context, v *visit, t truth) ([]string, error) {
+	const clock = "02 15:04:05"
+	var out []string
+	say := func(at time.Time, format string, args ...any) {
+		out = append(out, at.UTC().Format(clock)+" "+fmt.Sprintf(format, args...))
+	}
+	say(v.start, "is to start")
+	say(v.end, "is to end")
+	for _, c := range t.Conferences {
+		say(c.Start, "people come")
+		say(c.End, "the last one leaves")
+		for _, r := range c.Recordings {
+			if r.Ready != nil {
+				say(*r.Ready, "the file is there")
+			}
+			if r.Lost != nil {
+				say(*r.Lost, "the file is lost")
+			}
+			if r.Copied != nil {
+				say(*r.Copied, "the file was read")
+			}
+		}
+	}
+	rows, err := d.s.DB.Query(ctx, `
+		SELECT occurred_at, 'EVENT ' || type || ' ' || left(body, 300) FROM events WHERE meeting_id = $1
+		UNION ALL SELECT due_at, 'ROW ' || kind || ' ' || state || ' dispatch ' || dispatch || ' failed ' || failed_attempts || ' ' || left(history::text, 300) FROM jobs WHERE meeting_id = $1
+		UNION ALL SELECT started_at, 'ROW conference until ' || coalesce(to_char(ended_at, 'HH24:MI:SS'), '?') || ' by ' || source || ' read ' || coalesce(to_char(recordings_read_at, 'HH24:MI:SS'), '-') FROM conferences WHERE meeting_id = $1
+		UNION ALL SELECT created_at, 'ROW recording ' || state || ' file ' || file_state || ' export ' || export_state || ' ' || failure_code FROM recordings WHERE meeting_id = $1`, v.id)
+	if err != nil {
+		return nil, fmt.Errorf("read what is known of meeting %d: %w", v.id, err)
+	}
+	var at time.Time
+	var what string
+	if _, err := pgx.ForEachRow(rows, []any{&at, &what}, func() error { say(at, "%s", what); return nil }); err != nil {
+		return nil, fmt.Errorf("read what is known of meeting %d: %w", v.id, err)
+	}
+	slices.Sort(out)
+	return out, nil
 }
