@@ -43,7 +43,7 @@ import (
 const (
 	// maxIdle is how many connections to one host are kept: at least the number of jobs that run side by side, or each would
 	// make a new one all the time.
-	maxIdle = 256
+	maxIdle = 1024
 	// emulatorWait is how long a start waits for the emulator.
 	emulatorWait = 30 * time.Second
 	// keyLimit is far above the size of a key file.
@@ -91,7 +91,7 @@ func New(config Config, development bool, quotas Quotas, metrics prometheus.Regi
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          4 * maxIdle,
+		MaxIdleConns:          2 * maxIdle,
 		MaxIdleConnsPerHost:   maxIdle,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,

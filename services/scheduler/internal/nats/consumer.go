@@ -32,7 +32,7 @@ import (
 // Config of the consumers.
 type Config struct {
 	GoogleWorkers  int `env:"MEET_GOOGLE_WORKERS" envDefault:"64" help:"how many calls to Google one scheduler makes side by side for creates and changes"`
-	ObserveWorkers int `env:"MEET_OBSERVE_WORKERS" envDefault:"256" help:"how many calendars, conferences and recordings one scheduler looks at side by side; Google's quotas decide how many calls that is"`
+	ObserveWorkers int `env:"MEET_OBSERVE_WORKERS" envDefault:"512" help:"how many calendars, conferences and recordings one scheduler looks at side by side; Google's quotas decide how many calls that is"`
 	ExportWorkers  int `env:"MEET_EXPORT_WORKERS" envDefault:"4" help:"how many recordings one scheduler copies, checks or deletes side by side; each takes about 20 MB of memory"`
 
 	// Lease is how often the lease of a message in hand is extended; well below the consumer's AckWait. Set by tests.
@@ -47,7 +47,7 @@ func (c Config) Check() error {
 	for _, v := range []struct {
 		name         string
 		value, usual int
-	}{{"MEET_GOOGLE_WORKERS", c.GoogleWorkers, 64}, {"MEET_OBSERVE_WORKERS", c.ObserveWorkers, 256}, {"MEET_EXPORT_WORKERS", c.ExportWorkers, 4}} {
+	}{{"MEET_GOOGLE_WORKERS", c.GoogleWorkers, 64}, {"MEET_OBSERVE_WORKERS", c.ObserveWorkers, 512}, {"MEET_EXPORT_WORKERS", c.ExportWorkers, 4}} {
 		if v.value < 1 || v.value > maxWorkers {
 			problems = append(problems, config.Bad(v.name, fmt.Sprintf("%d is not possible", v.value), fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, v.usual)))
 		}
