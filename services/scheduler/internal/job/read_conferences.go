@@ -249,13 +249,15 @@ func (v *visit) look(ctx context.Context, i int, l Look) error {
 	for _, step := range []struct {
 		wanted bool
 		read   func(context.Context, *Held, Look) error
+		// whole: of a conference that runs it is read later, when it is all there.
+		whole bool
 	}{
-		{l.Itself && !h.Read, v.itself},
-		{l.Recordings || l.Files, v.recordings},
-		{l.Attendees || l.Stays, v.attendees},
-		{l.Transcripts || l.TranscriptEntries, v.transcripts},
+		{wanted: l.Itself && !h.Read, read: v.itself},
+		{wanted: l.Recordings || l.Files, read: v.recordings},
+		{wanted: l.Attendees || l.Stays, read: v.attendees, whole: true},
+		{wanted: l.Transcripts || l.TranscriptEntries, read: v.transcripts, whole: true},
 	} {
-		if !step.wanted || h.Gone {
+		if !step.wanted || h.Gone || step.whole && h.Read && h.Ended.IsZero() {
 			continue
 		}
 		switch err := step.read(ctx, h, l); {
