@@ -405,12 +405,15 @@ func loadOwners(ctx context.Context, u *app.Unit, n *app.Needs) []read {
 		for i := range rows {
 			o := decodeOwner(&rows[i].SpaceOwner)
 			o.UserID = rows[i].UserID
-			if o.Job, err = decodeJob(&rows[i].Job); err != nil {
-				return err
-			}
 			u.Owners[o.ID] = &o
 		}
 		return nil
+	}, func(q *db.Queries) error {
+		rows, err := q.LockOwnerJobs(ctx, db.LockOwnerJobsParams{Ids: ids, Subscriptions: subscriptions, GoogleUsers: users})
+		if err != nil {
+			return err
+		}
+		return ownerJobs(u, rows)
 	}}
 	if len(ids) == 0 {
 		return reads
@@ -424,6 +427,27 @@ func loadOwners(ctx context.Context, u *app.Unit, n *app.Needs) []read {
 		}
 		return err
 	})
+}
+
+// ownerJobs gives the accounts their jobs. An account without one is of a batch that is not committed yet, and left alone.
+func ownerJobs(u *app.Unit, rows []db.Job) error {
+	jobs := make(map[string]meeting.Job, len(rows))
+	for i := range rows {
+		job, err := decodeJob(&rows[i])
+		if err != nil {
+			return err
+		}
+		jobs[rows[i].Key] = job
+	}
+	for id, o := range u.Owners {
+		job, ok := jobs[strconv.FormatInt(int64(id), 10)]
+		if !ok {
+			delete(u.Owners, id)
+			continue
+		}
+		o.Job = job
+	}
+	return nil
 }
 
 // aheadSince is how long ago a meeting may have begun that is still going on.

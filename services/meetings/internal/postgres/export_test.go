@@ -75,6 +75,48 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 		_, _ = q.SendDueTasks(ctx, db.SendDueTasksParams{Class: "observe", Now: now, RowLimit: 64})
 	})
 	capture("count out of a class", func(q *db.Queries) { _, _ = q.CountOutOf(ctx, db.CountOutOfParams{Class: "observe", Bound: 64}) })
+	names := []string{"conferenceRecords/7", "conferenceRecords/new"}
+	capture("meetings of records", func(q *db.Queries) { _, _ = q.MeetingsOfRecords(ctx, names) })
+	capture("meetings of spaces", func(q *db.Queries) { _, _ = q.MeetingsOfSpaces(ctx, []string{"spaces/7", "spaces/x"}) })
+	capture("new conference ids", func(q *db.Queries) { _, _ = q.NextConferenceIDs(ctx, names) })
+	capture("new attendee ids", func(q *db.Queries) { _, _ = q.NextAttendeeIDs(ctx, []string{"conferenceRecords/7/participants/1", "x"}) })
+	capture("new recording ids", func(q *db.Queries) { _, _ = q.NextRecordingIDs(ctx, []string{"conferenceRecords/7/recordings/r", "x"}) })
+	capture("new transcript ids", func(q *db.Queries) { _, _ = q.NextTranscriptIDs(ctx, []string{"conferenceRecords/7/transcripts/t", "x"}) })
+	capture("known entries", func(q *db.Queries) { _, _ = q.KnownEntries(ctx, []string{"conferenceRecords/7/e", "x"}) })
+	capture("lock checks", func(q *db.Queries) { _, _ = q.LockChecks(ctx, db.LockChecksParams{Ids: ids, Uids: uids}) })
+	capture("lock tasks", func(q *db.Queries) { _, _ = q.LockTasks(ctx, uids) })
+	capture("owners of meetings", func(q *db.Queries) { _, _ = q.OwnersOfMeetings(ctx, db.OwnersOfMeetingsParams{Ids: ids, Uids: uids}) })
+	capture("conferences", func(q *db.Queries) { _, _ = q.ConferencesOf(ctx, db.ConferencesOfParams{Ids: ids, Uids: uids}) })
+	capture("recordings of conferences", func(q *db.Queries) { _, _ = q.RecordingsOf(ctx, db.RecordingsOfParams{Ids: ids, Uids: uids}) })
+	capture("transcripts", func(q *db.Queries) { _, _ = q.TranscriptsOf(ctx, db.TranscriptsOfParams{Ids: ids, Uids: uids}) })
+	capture("attendees", func(q *db.Queries) { _, _ = q.AttendeesOf(ctx, ids) })
+	capture("sessions", func(q *db.Queries) { _, _ = q.SessionsOf(ctx, ids) })
+	capture("no shows", func(q *db.Queries) { _, _ = q.NoShowsOf(ctx, ids) })
+	capture("lock owners", func(q *db.Queries) {
+		_, _ = q.LockOwners(ctx, db.LockOwnersParams{Ids: []int64{7}, Subscriptions: []string{"subscriptions/9"}, GoogleUsers: []string{"users/11"}})
+	})
+	capture("lock owner jobs", func(q *db.Queries) {
+		_, _ = q.LockOwnerJobs(ctx, db.LockOwnerJobsParams{Ids: []int64{7}, Subscriptions: []string{"subscriptions/9"}, GoogleUsers: []string{"users/11"}})
+	})
+	capture("ahead of owners", func(q *db.Queries) { _, _ = q.AheadOfOwners(ctx, db.AheadOfOwnersParams{Ids: []int64{7}, Since: now}) })
+	capture("open since", func(q *db.Queries) { _, _ = q.OpenSince(ctx, db.OpenSinceParams{Ids: []int64{7}, Since: now.Add(-time.Hour)}) })
+	capture("owner", func(q *db.Queries) { _, _ = q.GetOwner(ctx, 7) })
+	capture("spaces near", func(q *db.Queries) {
+		_, _ = q.SpacesNear(ctx, db.SpacesNearParams{Account: "fill7@clinic.example", Since: now, Until: now.Add(time.Hour)})
+	})
+	capture("nudge checks", func(q *db.Queries) { _ = q.NudgeChecks(ctx, db.NudgeChecksParams{Now: now, Keys: []string{"7", "9"}}) })
+	capture("held by", func(q *db.Queries) {
+		_ = q.HeldBy(ctx, db.HeldByParams{Accounts: []string{"fill7@clinic.example"}, HeldAts: []time.Time{now}})
+	})
+	capture("update tasks", func(q *db.Queries) {
+		_ = q.UpdateTasks(ctx, db.UpdateTasksParams{
+			Ids: uids, States: []string{"due"}, DueAts: []time.Time{now}, DispatchedAts: []time.Time{{}}, FailedAttempts: []int32{0}, Histories: []string{"[]"},
+			Payloads: []string{"{}"}, Results: []string{"{}"}, EndedAts: []time.Time{{}},
+		})
+	})
+	capture("update presences", func(q *db.Queries) {
+		_ = q.UpdatePresences(ctx, db.UpdatePresencesParams{Ids: ids, JoinedAts: []time.Time{now, now}, LeftAts: []time.Time{now, now}, NoShows: []bool{false, true}})
+	})
 	capture("send again", func(q *db.Queries) {
 		_ = q.SendAgain(ctx, db.SendAgainParams{Now: now, Ids: uids, Dispatches: []int64{1}})
 	})

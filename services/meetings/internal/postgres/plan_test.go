@@ -31,6 +31,21 @@ func (i *instance) fill(tb testing.TB, n int) {
 			SELECT gen_random_uuid(), n, 'meeting.created', 'x', n, $2::timestamptz + n * interval '1 second', '{}', '' FROM generate_series(1, $1::int) n`,
 		`INSERT INTO commands (id, kind, body_hash, principal, request_id, remote_addr, reply, refused, meeting_id, ended_at)
 			SELECT gen_random_uuid(), 'meeting.create', 'h', 'fill', '', '', '', '', n, $2::timestamptz - n * interval '1 minute' FROM generate_series(1, $1::int) n`,
+		`UPDATE meetings SET space = 'spaces/' || id, google_account = organizer_email WHERE id <= $1::int AND $2::timestamptz IS NOT NULL`,
+		`INSERT INTO jobs (id, class, kind, key, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
+			SELECT gen_random_uuid(), 'observe', 'check_recording', n::text, n, 'due', 2, $2::timestamptz + n * interval '1 hour', 0, 0, $2 FROM generate_series(1, $1::int) n`,
+		`INSERT INTO space_owners (id, account, busy_until, created_at, subscription, google_user)
+			SELECT n, 'fill' || n || '@clinic.example', $2, $2, 'subscriptions/' || n, 'users/' || n FROM generate_series(1, $1::int) n`,
+		`INSERT INTO jobs (id, class, kind, key, state, priority, due_at, dispatch, failed_attempts, created_at)
+			SELECT gen_random_uuid(), 'observe', 'follow_conferences', n::text, 'due', 2, $2::timestamptz + n * interval '1 hour', 0, 0, $2 FROM generate_series(1, $1::int) n`,
+		`INSERT INTO conferences (id, meeting_id, record, account, started_at, ended_at, end_exact, source, created_at)
+			SELECT n, n, 'conferenceRecords/' || n, 'fill' || n || '@clinic.example', $2, $2, n % 2 = 0, 'reading', $2 FROM generate_series(1, $1::int) n`,
+		`INSERT INTO attendees (id, conference_id, name) SELECT n, n, 'conferenceRecords/' || n || '/participants/1' FROM generate_series(1, $1::int) n WHERE $2::timestamptz IS NOT NULL`,
+		`INSERT INTO attendee_sessions (name, attendee_id, joined_at) SELECT 'conferenceRecords/' || n || '/participants/1/participantSessions/1', n, $2 FROM generate_series(1, $1::int) n`,
+		`INSERT INTO recordings (id, meeting_id, conference_id, name, state, created_at) SELECT n, n, n, 'conferenceRecords/' || n || '/recordings/r', 'started', $2 FROM generate_series(1, $1::int) n`,
+		`INSERT INTO transcripts (id, meeting_id, conference_id, name, state, created_at) SELECT n, n, n, 'conferenceRecords/' || n || '/transcripts/t', 'started', $2 FROM generate_series(1, $1::int) n`,
+		`INSERT INTO transcript_entries (transcript_id, name, attendee, text, language, started_at, ended_at)
+			SELECT n, 'conferenceRecords/' || n || '/e', '', '', '', $2, $2 FROM generate_series(1, $1::int) n`,
 		`UPDATE relay SET last_seq = $1::int, published_seq = $1::int WHERE $2::timestamptz IS NOT NULL`,
 		`SELECT setval(pg_get_serial_sequence('users', 'id'), $1::int), setval(pg_get_serial_sequence('meetings', 'id'), $1::int) WHERE $2::timestamptz IS NOT NULL`,
 	} {

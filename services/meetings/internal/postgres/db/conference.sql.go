@@ -364,14 +364,68 @@ func (q *Queries) LockChecks(ctx context.Context, arg LockChecksParams) ([]Job, 
 	return items, nil
 }
 
+const lockOwnerJobs = `-- name: LockOwnerJobs :many
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.kind = 'follow_conferences' AND j.key <> '' AND j.key = ANY (ARRAY(SELECT o.id::text FROM space_owners o
+    WHERE o.id = ANY ($1::bigint[])
+        OR o.subscription = ANY ($2::text[]) AND o.subscription <> ''
+        OR o.google_user = ANY ($3::text[]) AND o.google_user <> ''))
+ORDER BY j.id FOR UPDATE OF j
+`
+
+type LockOwnerJobsParams struct {
+	Ids           []int64
+	Subscriptions []string
+	GoogleUsers   []string
+}
+
+// An array for the reason of LockGoogleJobs.
+func (q *Queries) LockOwnerJobs(ctx context.Context, arg LockOwnerJobsParams) ([]Job, error) {
+	rows, err := q.db.Query(ctx, lockOwnerJobs, arg.Ids, arg.Subscriptions, arg.GoogleUsers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Class,
+			&i.Kind,
+			&i.MeetingID,
+			&i.OrganizerID,
+			&i.State,
+			&i.Priority,
+			&i.DueAt,
+			&i.Dispatch,
+			&i.DispatchedAt,
+			&i.FailedAttempts,
+			&i.Operation,
+			&i.ReplyInbox,
+			&i.History,
+			&i.CreatedAt,
+			&i.EndedAt,
+			&i.Key,
+			&i.Payload,
+			&i.Result,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockOwners = `-- name: LockOwners :many
-SELECT o.id, o.account, o.google_user, o.busy_until, o.listed_until, o.read_at, o.read_again, o.subscription, o.subscription_state, o.subscription_reason, o.subscription_expires_at, o.subscription_checked_at, o.noticed_at, o.held_at, o.failure_code, o.failure_message, o.created_at, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, COALESCE(u.id, 0)::bigint AS user_id
-FROM space_owners o JOIN jobs j ON j.kind = 'follow_conferences' AND j.key = o.id::text AND j.key <> ''
-    LEFT JOIN users u ON lower(u.email COLLATE "C") = lower(o.account COLLATE "C")
+SELECT o.id, o.account, o.google_user, o.busy_until, o.listed_until, o.read_at, o.read_again, o.subscription, o.subscription_state, o.subscription_reason, o.subscription_expires_at, o.subscription_checked_at, o.noticed_at, o.held_at, o.failure_code, o.failure_message, o.created_at, COALESCE(u.id, 0)::bigint AS user_id
+FROM space_owners o LEFT JOIN users u ON lower(u.email COLLATE "C") = lower(o.account COLLATE "C")
 WHERE o.id = ANY ($1::bigint[])
     OR o.subscription = ANY ($2::text[]) AND o.subscription <> ''
     OR o.google_user = ANY ($3::text[]) AND o.google_user <> ''
-ORDER BY o.id FOR UPDATE OF o, j
+ORDER BY o.id FOR UPDATE OF o
 `
 
 type LockOwnersParams struct {
@@ -382,7 +436,6 @@ type LockOwnersParams struct {
 
 type LockOwnersRow struct {
 	SpaceOwner SpaceOwner
-	Job        Job
 	UserID     int64
 }
 
@@ -413,25 +466,6 @@ func (q *Queries) LockOwners(ctx context.Context, arg LockOwnersParams) ([]LockO
 			&i.SpaceOwner.FailureCode,
 			&i.SpaceOwner.FailureMessage,
 			&i.SpaceOwner.CreatedAt,
-			&i.Job.ID,
-			&i.Job.Class,
-			&i.Job.Kind,
-			&i.Job.MeetingID,
-			&i.Job.OrganizerID,
-			&i.Job.State,
-			&i.Job.Priority,
-			&i.Job.DueAt,
-			&i.Job.Dispatch,
-			&i.Job.DispatchedAt,
-			&i.Job.FailedAttempts,
-			&i.Job.Operation,
-			&i.Job.ReplyInbox,
-			&i.Job.History,
-			&i.Job.CreatedAt,
-			&i.Job.EndedAt,
-			&i.Job.Key,
-			&i.Job.Payload,
-			&i.Job.Result,
 			&i.UserID,
 		); err != nil {
 			return nil, err

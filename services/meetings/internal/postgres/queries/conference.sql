@@ -174,13 +174,20 @@ ORDER BY t.account
 ON CONFLICT (kind, key) WHERE key <> '' DO UPDATE SET due_at = least(jobs.due_at, @soon::timestamptz);
 
 -- name: LockOwners :many
-SELECT sqlc.embed(o), sqlc.embed(j), COALESCE(u.id, 0)::bigint AS user_id
-FROM space_owners o JOIN jobs j ON j.kind = 'follow_conferences' AND j.key = o.id::text AND j.key <> ''
-    LEFT JOIN users u ON lower(u.email COLLATE "C") = lower(o.account COLLATE "C")
+SELECT sqlc.embed(o), COALESCE(u.id, 0)::bigint AS user_id
+FROM space_owners o LEFT JOIN users u ON lower(u.email COLLATE "C") = lower(o.account COLLATE "C")
 WHERE o.id = ANY (@ids::bigint[])
     OR o.subscription = ANY (@subscriptions::text[]) AND o.subscription <> ''
     OR o.google_user = ANY (@google_users::text[]) AND o.google_user <> ''
-ORDER BY o.id FOR UPDATE OF o, j;
+ORDER BY o.id FOR UPDATE OF o;
+
+-- name: LockOwnerJobs :many
+-- An array for the reason of LockGoogleJobs.
+SELECT * FROM jobs j WHERE j.kind = 'follow_conferences' AND j.key <> '' AND j.key = ANY (ARRAY(SELECT o.id::text FROM space_owners o
+    WHERE o.id = ANY (@ids::bigint[])
+        OR o.subscription = ANY (@subscriptions::text[]) AND o.subscription <> ''
+        OR o.google_user = ANY (@google_users::text[]) AND o.google_user <> ''))
+ORDER BY j.id FOR UPDATE OF j;
 
 -- name: AheadOfOwners :many
 -- The next meetings of each account, those about now included.
