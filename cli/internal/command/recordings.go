@@ -255,7 +255,7 @@ func newCoverage(s *session) *cobra.Command {
 			return s.show(c, coverage(c, by == "organizer"))
 		},
 	}
-	between.flags(cmd, "only meetings that begin then or later; absent: 30 days back", "only meetings that begin before; absent: now")
+	between.flags(cmd, "only meetings that begin then or later; absent: 30 days back", "only meetings that begin before; absent: the end of today")
 	cmd.Flags().Int64Var(&req.OrganizerId, "organizer-id", 0, "only of this user's meetings")
 	cmd.Flags().StringVar(&by, "by", "day", "a row for each: day or organizer")
 	complete(cmd, "by", "day", "organizer")

@@ -162,8 +162,8 @@ func (a *API) recordingRoutes() {
 		id: "getRecordingCoverage", method: http.MethodGet, path: recordings + "coverage/", tag: tagRecordings, summary: "Count the recordings that were expected, and what became of them",
 		description: "Of the meetings that are to be recorded and begin in the time named, by day and organizer.",
 		params: []*huma.Param{
-			queryParam("from", "Scheduled start at or after. Absent: 30 days before `to`.", stringSchema("date-time")),
-			queryParam("to", "Scheduled start before. Absent: now.", stringSchema("date-time")),
+			queryParam("from", "Scheduled start at or after. Absent: 30 days before `to`, where a day of the zone begins.", stringSchema("date-time")),
+			queryParam("to", "Scheduled start before; at most 366 days after `from`. Absent: the end of today.", stringSchema("date-time")),
 			number,
 			queryParam("time_zone", "IANA name; the days are of this zone. Absent: MEET_TIME_ZONE.", stringSchema("")),
 		},
