@@ -23,6 +23,7 @@ MODULES = $(shell for m in $$(sed -n 's/^[[:space:]]*\.\/\([a-z/]*\)$$/\1/p' go.
 FUZZTIME   ?= 10s
 TEST_FLAGS ?=
 BENCH_ARGS ?=
+SIMULATE_ARGS ?=
 
 .PHONY: help
 help: ## list targets
@@ -93,6 +94,14 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 .PHONY: bench
 bench: build ## measure a running instance and the machine's own limits (BENCH_ARGS=…)
 	@go run ./bench/cmd/bench $(BENCH_ARGS)
+
+.PHONY: simulate
+simulate: build ## a month of 10,000 meetings on the emulator's clock, compared with what happened (SIMULATE_ARGS='-meetings 500 -days 10')
+	@go run ./bench/cmd/bench simulate $(SIMULATE_ARGS)
+
+.PHONY: bench/due
+bench/due: build ## how soon due jobs start, with half a million pending and after kills (BENCH_ARGS=…)
+	@go run ./bench/cmd/bench due $(BENCH_ARGS)
 
 # ---- check
 

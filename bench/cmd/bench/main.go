@@ -23,8 +23,11 @@ func main() {
 	stack.Serve() // this program is the nats-server of its stacks too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	what, args := run, os.Args[1:]
-	if len(args) > 0 && args[0] == "simulate" {
+	switch {
+	case len(args) > 0 && args[0] == "simulate":
 		what, args = simulate, args[1:]
+	case len(args) > 0 && args[0] == "due":
+		what, args = dueJobs, args[1:]
 	}
 	err := what(ctx, args)
 	stop()
@@ -66,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("takes simulate or flags; see -help")
+		return errors.New("takes simulate, due or flags; see -help")
 	}
 	r, err := plan.Run(ctx, o)
 	if err != nil {

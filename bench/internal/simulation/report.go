@@ -44,13 +44,16 @@ func (r *Result) Targets() []Target {
 	}
 }
 
+// short leaves out what is 0.
 func short(d time.Duration) string {
-	d = d.Round(time.Second)
-	text := d.String()
-	if text = strings.TrimSuffix(text, "0s"); strings.HasSuffix(text, "m") || text == "" {
-		return strings.TrimSuffix(d.String(), "m0s") + map[bool]string{true: "m"}[strings.HasSuffix(d.String(), "m0s")]
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
 	}
-	return d.String()
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // Markdown is the whole result.
