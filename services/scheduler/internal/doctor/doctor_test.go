@@ -188,7 +188,7 @@ func TestTheSchedulerAnswersOverNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.GetOk() || !got.GetSimulated() || got.GetSeconds() <= 0 || len(got.GetChecks()) != 20 {
+	if got.GetOk() || !got.GetSimulated() || got.GetSeconds() <= 0 || len(got.GetChecks()) != 23 {
 		t.Errorf("got %v", got)
 	}
 	for _, c := range got.GetChecks() {
@@ -274,7 +274,7 @@ func TestTheCommandSaysWhatItFoundAndExitsByIt(t *testing.T) {
 		out, err string
 		exit     int
 	}{
-		"healthy":          {nil, nil, "15 ok, 0 warning, 0 failed, 6 skipped", "", 0},
+		"healthy":          {nil, nil, "18 ok, 0 warning, 0 failed, 6 skipped", "", 0},
 		"as JSON":          {[]string{"-o", "json", "--organizer", organizer}, nil, `"ok": true`, "", 0},
 		"settings wrong":   {nil, bad, "MEET_OPS_ADDR: is no host:port; write as 127.0.0.1:9102\n", "", 1},
 		"a mistake":        {[]string{"--organizer=" + suspended}, nil, "failed   google.organizer", "", 1},

@@ -29,11 +29,17 @@ type Target struct {
 	AdminEmail string
 	Domains    []string
 	CalendarID string
+
+	// Topic and Pull are the Pub/Sub topic that Google tells of conferences and the subscription that is pulled from; empty: none.
+	Topic, Pull string
+	// NoDirectory: the directory is not to be asked.
+	NoDirectory bool
 }
 
 // TargetOf is what the scheduler's settings mean; development as for [google.Config.Emulated].
 func TargetOf(c google.Config, development bool) Target {
-	t := Target{AdminEmail: c.AdminEmail, Domains: c.Domains, CalendarID: c.CalendarID}
+	t := Target{AdminEmail: c.AdminEmail, Domains: c.Domains, CalendarID: c.CalendarID, NoDirectory: c.Directory == google.DirectoryOff}
+	t.Topic, t.Pull = c.Notices()
 	if t.Simulated = c.Emulated(development); !t.Simulated {
 		t.KeyFile = c.KeyFile
 		return t
@@ -76,18 +82,16 @@ func (k keyInfo) placeAccounts() string {
 // scope is one right that people of the domain give the service account.
 type scope struct {
 	name string
-	// needed: without it no meeting can be made as it should; otherwise what it is for is not done.
-	needed bool
-	use    string
+	use  string
 }
 
 // scopes are all that the product asks for, each alone.
 var scopes = []scope{
-	{"calendar.events", true, "the event, with its Meet link and its guests"},
-	{"meetings.space.settings", true, "switching recording on and letting guests in"},
-	{"meetings.space.created", true, "meetings without a calendar event"},
-	{"meetings.space.readonly", false, "reading who came and what was recorded"},
-	{"drive.meet.readonly", false, "reading the files of recordings"},
+	{"calendar.events", "the event, with its Meet link and its guests"},
+	{"meetings.space.settings", "switching recording on and letting guests in"},
+	{"meetings.space.created", "meetings without a calendar event"},
+	{"meetings.space.readonly", "reading who came and what was recorded"},
+	{"drive.meet.readonly", "reading the files of recordings"},
 }
 
 const (
@@ -125,6 +129,9 @@ func GoogleChecks(t Target, transport http.RoundTripper) []Check {
 		Check{Name: "google.api.calendar", After: []string{"google.scope." + scopeCalendar}, Run: g.calendarAPI},
 		Check{Name: "google.api.meet", After: []string{"google.delegation"}, Run: g.meetAPI},
 		Check{Name: "google.api.drive", After: []string{"google.delegation"}, Run: g.driveAPI},
+		Check{Name: "google.directory", After: []string{"google.delegation"}, Run: g.people},
+		Check{Name: "google.pubsub", After: []string{"google.account"}, Run: g.pubsub},
+		Check{Name: "google.notices", After: []string{"google.pubsub", "google.scope." + scopeReadonly}, Run: g.notices},
 		Check{Name: "google.calendar", After: []string{"google.api.calendar"}, Run: g.calendar},
 		Check{
 			Name: "google.recording", Writes: true, Run: g.recording,
@@ -389,12 +396,8 @@ func (g *googleChecks) scope(s scope) func(context.Context, *Visit) Finding {
 		case t.ok():
 			return ok("granted, for %s", s.use)
 		case t.why.Code == google.CodeDelegationMissing, t.why.Code == google.CodeScopeMissing:
-			f := failed(placeDelegation+", the entry of client id "+k.ClientID+", Edit, OAuth scopes", allScopes(),
+			return failed(placeDelegation+", the entry of client id "+k.ClientID+", Edit, OAuth scopes", allScopes(),
 				"the scope %s is not in the delegation; it is for %s", scopePrefix+s.name, s.use)
-			if !s.needed {
-				f.Status = Warning
-			}
-			return f
 		case temporary(t.why):
 			return unreachable("Google's token service", t.why)
 		}
@@ -495,17 +498,14 @@ func (g *googleChecks) driveAPI(ctx context.Context, v *Visit) Finding {
 		_, err = service.Files.List().PageSize(1).Fields("files(id)").Context(ctx).Do()
 	}
 	if f := g.api(ctx, v, "Google Drive API", "drive.googleapis.com", err); f != nil {
-		f.Status = Warning // meetings are made and recorded without it
 		return *f
 	}
 	if f := g.unplayed(ctx, err); f != nil {
 		return *f
 	}
 	if err != nil {
-		return Finding{
-			Warning, fmt.Sprintf("Google does not show %s the files of its recordings (%q)", v.Actor, google.ExplainCall(ctx, err).Said),
-			"Admin console, Apps, Google Workspace, Drive and Docs, Service status: on for the user's unit", v.Actor,
-		}
+		return failed("Admin console, Apps, Google Workspace, Drive and Docs, Service status: on for the user's unit", v.Actor,
+			"Google does not show %s the files of its recordings (%q)", v.Actor, google.ExplainCall(ctx, err).Said)
 	}
 	return ok("the Google Drive API is enabled")
 }

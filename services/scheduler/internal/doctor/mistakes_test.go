@@ -27,6 +27,9 @@ func without(scope string) (names []string) {
 			names = append(names, s.name)
 		}
 	}
+	if scope != scopeDirectory {
+		names = append(names, scopeDirectory)
+	}
 	return names
 }
 
@@ -186,12 +189,49 @@ func TestEachCommonMistakeIsNamedAloneWithItsFix(t *testing.T) {
 			make: func(r *rig, _ *Options) {
 				r.setup(func(u *googlefake.Setup) { u.Delegation = granted(clientID, without(scopeDrive)...) })
 			},
-			check: "google.scope.drive.meet.readonly", detail: "it is for reading the files of recordings", place: "Edit, OAuth scopes", paste: allScopes(), warns: true,
+			check: "google.scope.drive.meet.readonly", detail: "it is for reading the files of recordings", place: "Edit, OAuth scopes", paste: allScopes(),
 		},
 		"19 the Drive API is off": {
 			make:  func(r *rig, _ *Options) { r.setup(func(u *googlefake.Setup) { u.DisabledAPIs = []string{"drive"} }) },
 			check: "google.api.drive", detail: "Google Drive API is not enabled", place: "Library, Google Drive API, Enable",
-			paste: "https://console.developers.google.com/apis/api/drive.googleapis.com/overview?project=meet-emulator", warns: true,
+			paste: "https://console.developers.google.com/apis/api/drive.googleapis.com/overview?project=meet-emulator",
+		},
+		"21 the directory's scope is missing": {
+			make: func(r *rig, _ *Options) {
+				r.setup(func(u *googlefake.Setup) {
+					u.Delegation = granted(clientID, append(without(scopeDirectory), scopeSelf)...)
+				})
+			},
+			check: "google.directory", detail: "by name alone", place: "Edit, OAuth scopes", paste: allScopes() + "," + scopePrefix + scopeDirectory, warns: true,
+		},
+		"22 Meet may not publish": {
+			make:  func(r *rig, _ *Options) { r.control("pubsub", `{"topic":"`+topic+`","publisher":false}`) },
+			check: "google.pubsub", detail: "Meet may not publish", place: "Permissions, Add principal",
+			paste: "gcloud pubsub topics add-iam-policy-binding " + topic + " --member=serviceAccount:meet-api-event-push@system.gserviceaccount.com --role=roles/pubsub.publisher",
+		},
+		"23 no right to pull": {
+			make:  func(r *rig, _ *Options) { r.control("pubsub", `{"subscription":"`+queue+`","subscriber":false}`) },
+			check: "google.pubsub", detail: "may not pull from " + queue, place: "Pub/Sub, Subscriptions",
+			paste: "gcloud pubsub subscriptions create " + queue + " --topic=" + topic + " --enable-message-ordering --message-retention-duration=7d --expiration-period=never\n" +
+				"gcloud pubsub subscriptions add-iam-policy-binding " + queue + " --member=serviceAccount:" + account + " --role=roles/pubsub.subscriber",
+		},
+		"23 a subscription to another topic": {
+			make:  func(r *rig, _ *Options) { r.target.Topic = topic + "-2" },
+			check: "google.pubsub", detail: "is a subscription to " + topic, place: "GOOGLE_PUBSUB_TOPIC", paste: "GOOGLE_PUBSUB_TOPIC=" + topic,
+		},
+		"24 a topic of another project": {
+			make:  func(r *rig, _ *Options) { r.target.Topic = "projects/other/topics/x" },
+			check: "google.pubsub", detail: "not in the service account's project meet-emulator", place: "GOOGLE_PUBSUB_TOPIC", paste: "GOOGLE_PUBSUB_TOPIC=projects/meet-emulator/topics/x",
+		},
+		"25 the Workspace Events API is off": {
+			make:  func(r *rig, _ *Options) { r.setup(func(u *googlefake.Setup) { u.DisabledAPIs = []string{"workspaceevents"} }) },
+			check: "google.notices", detail: "Google Workspace Events API is not enabled", place: "Library, Google Workspace Events API, Enable",
+			paste: "https://console.developers.google.com/apis/api/workspaceevents.googleapis.com/overview?project=meet-emulator",
+		},
+		"26 the PubSub API is off": {
+			make:  func(r *rig, _ *Options) { r.setup(func(u *googlefake.Setup) { u.DisabledAPIs = []string{"pubsub"} }) },
+			check: "google.pubsub", detail: "Cloud Pub/Sub API is not enabled", place: "Library, Cloud Pub/Sub API, Enable",
+			paste: "https://console.developers.google.com/apis/api/pubsub.googleapis.com/overview?project=meet-emulator",
 		},
 		"20 Google can't be reached": {
 			make: func(r *rig, _ *Options) {

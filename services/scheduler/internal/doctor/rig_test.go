@@ -14,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	oauthgoogle "golang.org/x/oauth2/google"
+	"google.golang.org/api/option"
+	"google.golang.org/api/pubsub/v1"
+
 	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
 )
 
@@ -22,6 +26,8 @@ const (
 	organizer = "doctor@clinic.example"
 	suspended = "gone@clinic.example"
 	clientID  = "100000000000000000001"
+	topic     = "projects/meet-emulator/topics/meet-notices"
+	queue     = "projects/meet-emulator/subscriptions/meet-notices"
 	account   = "emulator@meet-emulator.iam.gserviceaccount.com"
 )
 
@@ -73,9 +79,49 @@ func newRig(t *testing.T) *rig {
 	r.secrets = append(r.secrets, "emulator.ey", "eyJ", "GOCSPX", "PRIVATE KEY", "Bearer") // access tokens, assertions
 	r.target = Target{
 		KeyFile: r.keyFile, Emulator: func() string { return server.URL },
-		AdminEmail: admin, Domains: []string{"clinic.example"}, CalendarID: "primary",
+		AdminEmail: admin, Domains: []string{"clinic.example"}, CalendarID: "primary", Topic: topic, Pull: queue,
 	}
+	r.pubsub(fake.ServiceAccountKey(server.URL))
+	r.mu.Lock()
+	r.writes = nil
+	r.mu.Unlock()
 	return r
+}
+
+// pubsub makes the topic and its subscription, and lets Meet publish.
+func (r *rig) pubsub(key []byte) {
+	r.t.Helper()
+	account, err := oauthgoogle.JWTConfigFromJSON(key, pubsub.PubsubScope)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	service, err := pubsub.NewService(r.t.Context(), option.WithHTTPClient(account.Client(r.t.Context())), option.WithEndpoint(r.url))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := service.Projects.Topics.Create(topic, &pubsub.Topic{}).Do(); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := service.Projects.Subscriptions.Create(queue, &pubsub.Subscription{Topic: topic}).Do(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.control("pubsub", `{"topic":"`+topic+`","publisher":true}`)
+}
+
+func (r *rig) control(path, body string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/_emulator/"+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		r.t.Fatalf("%s: %s", path, resp.Status)
+	}
 }
 
 // write keeps a text in a file of this test.
@@ -91,7 +137,8 @@ func (r *rig) write(text string) string {
 // serve is the emulator behind a clock that may be off and a list of what was asked.
 func (r *rig) serve(w http.ResponseWriter, in *http.Request) {
 	r.mu.Lock()
-	if in.Method != http.MethodGet && in.URL.Path != "/token" {
+	asks := in.URL.Path == "/token" || strings.HasSuffix(in.URL.Path, ":testIamPermissions") || in.URL.Query().Get("validateOnly") == "true"
+	if in.Method != http.MethodGet && !asks {
 		r.writes = append(r.writes, in.Method+" "+in.URL.Path)
 		if in.Method == http.MethodPatch {
 			close(r.hung)

@@ -85,6 +85,9 @@ func (c Config) topic() string { return wanted(c.Topic) }
 // subscription is where notices are pulled from; empty: nowhere.
 func (c Config) subscription() string { return wanted(c.Pull) }
 
+// Notices gives the names of the topic and of the subscription that notices take; empty: none are wanted.
+func (c Config) Notices() (topic, subscription string) { return c.topic(), c.subscription() }
+
 func wanted(resource string) string {
 	if resource == noticesOff {
 		return ""
