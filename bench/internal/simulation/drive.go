@@ -29,6 +29,8 @@ const (
 	// stuckAfter is how long, in real time, one thing may hold the clock up; then it goes on and that is said.
 	stuckAfter = 90 * time.Second
 	look       = 4 * time.Millisecond
+	// moment is how soon a job falls due that the clock does not jump over.
+	moment = 15 * time.Second
 	// outageHaste is how much more hastily the clock goes while Google is away and nothing but retries happens.
 	outageHaste = 5
 	// before is how long before people come the emulator is told.
@@ -265,6 +267,10 @@ func (d *driver) run(ctx context.Context) error {
 		if to = to.Add(grain - 1).Truncate(grain); !to.After(p.now) {
 			to = to.Add(grain)
 		}
+		// What is to be done in a moment is done then: notices that come in between would be another matter.
+		if soon := p.job.Sub(p.now); soon > 0 && soon <= moment {
+			to = p.job
+		}
 		if err := d.s.Google(ctx, http.MethodPost, "clock", map[string]any{"set": to, "rate": rate}, nil); err != nil {
 			return err
 		}
@@ -303,7 +309,8 @@ type picture struct {
 	now    time.Time
 	next   time.Time // when something happens by itself; zero: nothing will
 	oldest time.Time // since when the oldest job is due or out; zero: none is
-	job    string    // which one that is
+	which  string    // which one that is
+	job    time.Time // when the next job falls due; zero: none will
 	jobs   int
 	others int // notices and commands that nobody has finished with
 }
@@ -339,7 +346,7 @@ func (d *driver) rest(ctx context.Context) (*picture, error) {
 			return p, nil
 		}
 		if waited > stuckAfter {
-			d.stuck = append(d.stuck, fmt.Sprintf("%s: %d jobs since %s (%s), %d notices and commands", p.now.Format(time.DateTime), p.jobs, p.oldest.Format(time.TimeOnly), p.job, p.others))
+			d.stuck = append(d.stuck, fmt.Sprintf("%s: %d jobs since %s (%s), %d notices and commands", p.now.Format(time.DateTime), p.jobs, p.oldest.Format(time.TimeOnly), p.which, p.others))
 			return p, nil
 		}
 		select {
@@ -383,25 +390,28 @@ func (d *driver) look(ctx context.Context) (*picture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at the jobs: %w", err)
 	}
-	var state, kind string
+	var state, kind string // as the rows come
 	var at time.Time
 	var count int
 	_, err = pgx.ForEachRow(rows, []any{&state, &kind, &at, &count}, func() error {
 		switch state {
 		case "next":
-			if p.next.IsZero() || at.Before(p.next) {
-				p.next = at
+			if p.job.IsZero() || at.Before(p.job) {
+				p.job = at
 			}
 		default:
 			p.jobs++
 			if p.oldest.IsZero() || at.Before(p.oldest) {
-				p.oldest, p.job = at, state+" "+kind
+				p.oldest, p.which = at, state+" "+kind
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look at the jobs: %w", err)
+	}
+	if !p.job.IsZero() && (p.next.IsZero() || p.job.Before(p.next)) {
+		p.next = p.job
 	}
 	return p, nil
 }
