@@ -225,15 +225,11 @@ func (u *Unit) own(m *meeting.Meeting) {
 
 // change is a meeting as it was, as far as what is looked at depends on it.
 type change struct {
-	start, end      time.Time
-	status          meeting.Status
-	recording       meeting.RecordingState
-	recordingReason string
+	start, end time.Time
+	status     meeting.Status
 }
 
-func changing(m *meeting.Meeting) change {
-	return change{m.Start, m.End, m.Status, m.Recording, m.RecordingReason}
-}
+func changing(m *meeting.Meeting) change { return change{m.Start, m.End, m.Status} }
 
 // moves: other times, or it was called off.
 func (c change) moves(m *meeting.Meeting) bool {
@@ -252,9 +248,6 @@ func (u *Unit) moved(m *meeting.Meeting, before change) ([]meeting.Event, error)
 	l := u.Ledgers[m.ID]
 	if l == nil || !before.moves(m) {
 		return nil, nil
-	}
-	if m.Status == meeting.Cancelled {
-		l.Cancelled(before.recording, before.recordingReason)
 	}
 	events, err := u.settleLedger(l, conference.Looked{})
 	if err != nil {

@@ -11,7 +11,10 @@ type UpdateMeeting struct {
 
 // Needs the meeting with its guests.
 func (c *UpdateMeeting) Needs(n *Needs) {
-	n.Meetings, n.Guests, n.Ledgers = append(n.Meetings, c.Ref), append(n.Guests, c.Ref), append(n.Ledgers, c.Ref)
+	n.Meetings, n.Guests = append(n.Meetings, c.Ref), append(n.Guests, c.Ref)
+	if c.Patch.Start != nil || c.Patch.End != nil || c.Patch.Status != nil { // what was held matters to when is looked next
+		n.Ledgers = append(n.Ledgers, c.Ref)
+	}
 	if len(c.Patch.RemovePeople) > 0 {
 		n.People = append(n.People, c.Ref)
 	}

@@ -300,15 +300,28 @@ func TestWhatBecomesOfARecording(t *testing.T) {
 		{"cancelled before anybody came", func(b *book) {
 			b.Meeting.Cancel(b.now)
 			b.observe(true, with(over("a", 0, 30*minute)))
-			b.at(2 * time.Hour).observe(true, with(over("a", 0, 30*minute)))
+			b.at(2*time.Hour).observe(true, with(over("a", 0, 30*minute)))
 			b.want("not_expected")
 		}},
 		{"cancelled while it was held", func(b *book) {
 			b.at(10*minute).observe(true, with(running("a", 0)))
-			was, why := b.Meeting.Recording, b.Meeting.RecordingReason
 			b.Meeting.Cancel(b.now)
-			b.Cancelled(was, why)
+			b.settle(conference.Looked{}, nil)
 			b.want("expected NOT_STARTED")
+			b.at(50*minute).observe(true, with(over("a", 0, 30*minute)))
+			b.want("missing NEVER_STARTED")
+		}},
+		{"cancelled after somebody tried the link", func(b *book) {
+			b.at(-20*time.Hour).observe(true, with(over("a", -21*time.Hour, -21*time.Hour+20*minute)))
+			b.Meeting.Cancel(b.now)
+			b.settle(conference.Looked{}, nil)
+			b.want("not_expected")
+			b.at(48*time.Hour).observe(true, with(over("a", -21*time.Hour, -21*time.Hour+20*minute)))
+			b.want("not_expected")
+		}},
+		{"cancelled once it was over", func(b *book) {
+			b.at(32*minute).observe(true, with(over("a", 0, 30*minute)))
+			b.Meeting.Cancel(b.now)
 			b.at(50*minute).observe(true, with(over("a", 0, 30*minute)))
 			b.want("missing NEVER_STARTED")
 		}},

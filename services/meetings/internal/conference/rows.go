@@ -32,16 +32,3 @@ func (t *Transcript) Changed() bool { return t.dirty }
 
 // Presences are the invited people of whom there is something to write.
 func (l *Ledger) Presences() []Presence { return l.presences }
-
-// Exportable are the recordings whose file is there and of which no copy was begun.
-func (l *Ledger) Exportable() []*Recording {
-	var rs []*Recording
-	for _, c := range l.Conferences {
-		for _, r := range c.Recordings {
-			if r.State == ArtifactGenerated && r.DriveFileID != "" && r.File.State == FilePresent && r.Export == ExportNone {
-				rs = append(rs, r)
-			}
-		}
-	}
-	return rs
-}

@@ -276,7 +276,7 @@ func (l *Ledger) judgeUnrecorded(looked Looked, now time.Time) (meeting.Recordin
 	m := l.Meeting
 	held, running, told, read := l.held(now)
 	switch {
-	case l.calledOff():
+	case l.calledOff(), m.Status == meeting.Cancelled && held == 0 && m.Recording != meeting.Missing:
 		return meeting.NotExpected, ""
 	case running && told:
 		return meeting.Expected, ReasonNotStarted
@@ -337,7 +337,7 @@ func (l *Ledger) held(now time.Time) (held int, running, told bool, read int) {
 }
 
 func (l *Ledger) counts(c *Conference, now time.Time) bool {
-	if c.EndedAt.IsZero() || l.timeOver().IsZero() || !now.Before(l.givenUp()) {
+	if c.EndedAt.IsZero() || l.timeOver().IsZero() || l.Meeting.Status != meeting.Cancelled && !now.Before(l.givenUp()) {
 		return true
 	}
 	return c.EndedAt.After(l.Meeting.WantedStart())
@@ -347,13 +347,6 @@ func (l *Ledger) counts(c *Conference, now time.Time) bool {
 func (l *Ledger) calledOff() bool {
 	m := l.Meeting
 	return !m.AutoRecord || m.Status == meeting.Cancelled && m.Recording == meeting.NotExpected
-}
-
-// Cancelled is called once the meeting was cancelled, with what its recording was before: what has begun is still to be recorded.
-func (l *Ledger) Cancelled(was meeting.RecordingState, reason string) {
-	if len(l.Conferences) > 0 && was == meeting.Expected {
-		l.Meeting.Recording, l.Meeting.RecordingReason = was, reason
-	}
 }
 
 // givenUp is when a meeting that nobody came to is no longer waited for.

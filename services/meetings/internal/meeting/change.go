@@ -171,10 +171,10 @@ func (m *Meeting) Cancel(now time.Time) []Event {
 	return []Event{called}
 }
 
-// callOff makes the meeting cancelled; nothing will be recorded that has not begun.
+// callOff makes the meeting cancelled; nothing will be recorded that has not begun. What has begun is still to be.
 func (m *Meeting) callOff() Event {
 	m.Status = Cancelled
-	if m.Recording == Expected {
+	if m.Recording == Expected && m.ConferenceRecordID == "" {
 		m.Recording, m.RecordingReason = NotExpected, ""
 	}
 	return CancelledEvent{fact{m}}

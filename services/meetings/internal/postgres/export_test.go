@@ -49,7 +49,9 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	})
 	capture("meeting", func(q *db.Queries) { _, _ = q.GetMeeting(ctx, 7) })
 	capture("meeting by uid", func(q *db.Queries) { _, _ = q.MeetingIDByUID(ctx, id) })
-	capture("meeting by reference", func(q *db.Queries) { _, _ = q.MeetingIDByReference(ctx, db.MeetingIDByReferenceParams{ExternalReference: "ref7"}) })
+	capture("meeting by reference", func(q *db.Queries) {
+		_, _ = q.MeetingIDByReference(ctx, db.MeetingIDByReferenceParams{ExternalReference: "ref7"})
+	})
 	capture("meeting by event", func(q *db.Queries) { _, _ = q.MeetingIDByEvent(ctx, db.MeetingIDByEventParams{GoogleEventID: "ev7"}) })
 	capture("meeting by code", func(q *db.Queries) { _, _ = q.MeetingIDByCode(ctx, db.MeetingIDByCodeParams{MeetingCode: "code-7"}) })
 	capture("participants", func(q *db.Queries) { _, _ = q.ParticipantsOf(ctx, 7) })
@@ -65,7 +67,9 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	capture("next due", func(q *db.Queries) { _, _ = q.NextDue(ctx, []string{"google", "observe"}) })
 	capture("count out", func(q *db.Queries) { _, _ = q.CountOut(ctx, app.DispatchLimit) })
 	capture("send due", func(q *db.Queries) { _, _ = q.SendDueJobs(ctx, db.SendDueJobsParams{Now: now, RowLimit: 256}) })
-	capture("out since", func(q *db.Queries) { _, _ = q.OutSince(ctx, db.OutSinceParams{Classes: []string{"google", "observe"}, Before: now}) })
+	capture("out since", func(q *db.Queries) {
+		_, _ = q.OutSince(ctx, db.OutSinceParams{Classes: []string{"google", "observe"}, Before: now})
+	})
 	capture("lock calendars", func(q *db.Queries) {
 		_, _ = q.LockCalendars(ctx, db.LockCalendarsParams{Ids: []int64{7}, Channels: []string{"channel-7"}})
 	})
@@ -79,9 +83,13 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	capture("meetings of records", func(q *db.Queries) { _, _ = q.MeetingsOfRecords(ctx, names) })
 	capture("meetings of spaces", func(q *db.Queries) { _, _ = q.MeetingsOfSpaces(ctx, []string{"spaces/7", "spaces/x"}) })
 	capture("new conference ids", func(q *db.Queries) { _, _ = q.NextConferenceIDs(ctx, names) })
-	capture("new attendee ids", func(q *db.Queries) { _, _ = q.NextAttendeeIDs(ctx, []string{"conferenceRecords/7/participants/1", "x"}) })
+	capture("new attendee ids", func(q *db.Queries) {
+		_, _ = q.NextAttendeeIDs(ctx, []string{"conferenceRecords/7/participants/1", "x"})
+	})
 	capture("new recording ids", func(q *db.Queries) { _, _ = q.NextRecordingIDs(ctx, []string{"conferenceRecords/7/recordings/r", "x"}) })
-	capture("new transcript ids", func(q *db.Queries) { _, _ = q.NextTranscriptIDs(ctx, []string{"conferenceRecords/7/transcripts/t", "x"}) })
+	capture("new transcript ids", func(q *db.Queries) {
+		_, _ = q.NextTranscriptIDs(ctx, []string{"conferenceRecords/7/transcripts/t", "x"})
+	})
 	capture("known entries", func(q *db.Queries) { _, _ = q.KnownEntries(ctx, []string{"conferenceRecords/7/e", "x"}) })
 	capture("lock checks", func(q *db.Queries) { _, _ = q.LockChecks(ctx, db.LockChecksParams{Ids: ids, Uids: uids}) })
 	capture("lock tasks", func(q *db.Queries) { _, _ = q.LockTasks(ctx, uids) })
@@ -99,7 +107,9 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 		_, _ = q.LockOwnerJobs(ctx, db.LockOwnerJobsParams{Ids: []int64{7}, Subscriptions: []string{"subscriptions/9"}, GoogleUsers: []string{"users/11"}})
 	})
 	capture("ahead of owners", func(q *db.Queries) { _, _ = q.AheadOfOwners(ctx, db.AheadOfOwnersParams{Ids: []int64{7}, Since: now}) })
-	capture("open since", func(q *db.Queries) { _, _ = q.OpenSince(ctx, db.OpenSinceParams{Ids: []int64{7}, Since: now.Add(-time.Hour)}) })
+	capture("open since", func(q *db.Queries) {
+		_, _ = q.OpenSince(ctx, db.OpenSinceParams{Ids: []int64{7}, Since: now.Add(-time.Hour)})
+	})
 	capture("owner", func(q *db.Queries) { _, _ = q.GetOwner(ctx, 7) })
 	capture("spaces near", func(q *db.Queries) {
 		_, _ = q.SpacesNear(ctx, db.SpacesNearParams{Account: "fill7@clinic.example", Since: now, Until: now.Add(time.Hour)})
