@@ -224,7 +224,9 @@ func TestEachCommonMistakeIsNamedAloneWithItsFix(t *testing.T) {
 			check: "google.pubsub", detail: "not in the service account's project meet-emulator", place: "GOOGLE_PUBSUB_TOPIC", paste: "GOOGLE_PUBSUB_TOPIC=projects/meet-emulator/topics/x",
 		},
 		"25 the Workspace Events API is off": {
-			make:  func(r *rig, _ *Options) { r.setup(func(u *googlefake.Setup) { u.DisabledAPIs = []string{"workspaceevents"} }) },
+			make: func(r *rig, _ *Options) {
+				r.setup(func(u *googlefake.Setup) { u.DisabledAPIs = []string{"workspaceevents"} })
+			},
 			check: "google.notices", detail: "Google Workspace Events API is not enabled", place: "Library, Google Workspace Events API, Enable",
 			paste: "https://console.developers.google.com/apis/api/workspaceevents.googleapis.com/overview?project=meet-emulator",
 		},

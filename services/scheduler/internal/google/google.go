@@ -18,7 +18,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -68,7 +68,8 @@ type Client struct {
 	quotas    Quotas
 	people    *people
 	// queueMade: the emulator has the topic and the subscription that it stands in with.
-	queueMade atomic.Bool
+	queue     sync.Mutex
+	queueMade bool
 }
 
 // Quotas is what every call to Google asks first.

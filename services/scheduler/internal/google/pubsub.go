@@ -72,7 +72,12 @@ func (c *Client) Return(ctx context.Context, ackIDs []string) error {
 
 // simulateQueue makes, once, the topic and the subscription that the emulator stands in with where none are set.
 func (c *Client) simulateQueue(ctx context.Context) error {
-	if !c.emulated || !c.config.simulatedQueue() || c.queueMade.Load() {
+	if !c.emulated || !c.config.simulatedQueue() {
+		return nil
+	}
+	c.queue.Lock()
+	defer c.queue.Unlock()
+	if c.queueMade {
 		return nil
 	}
 	err := c.asItself(ctx, c.config.Timeout, "pubsub.subscriptions.create", func(ctx context.Context, authorization string) error {
@@ -88,9 +93,7 @@ func (c *Client) simulateQueue(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err == nil {
-		c.queueMade.Store(true)
-	}
+	c.queueMade = err == nil
 	return err
 }
 
