@@ -24,12 +24,13 @@ type Config struct {
 	Drift    app.DriftConfig
 	Held     app.ConferencesConfig
 	Counting app.CountingConfig
+	Keeping  app.KeepingConfig
 }
 
 // Module is the service. Needs Config, *bus.Bus, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger.
 var Module = fx.Module("meetings",
-	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig, app.ConferencesConfig) {
-		return c.Postgres, c.Admin, c.Drift, c.Held
+	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig, app.ConferencesConfig, app.KeepingConfig) {
+		return c.Postgres, c.Admin, c.Drift, c.Held, c.Keeping
 	}, fx.Private),
 	fx.Provide(func(c Config) app.Counting { return c.Counting.Counting() }, fx.Private),
 	postgres.Module,
@@ -37,6 +38,7 @@ var Module = fx.Module("meetings",
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),
 	fx.Invoke(func(lc fx.Lifecycle, p *app.Processor, r app.Reads, c app.AdminConfig) {
 		lc.Append(fx.StartHook(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, r, c) }))
+		lc.Append(fx.StartHook(p.PlanPeriodic))
 	}),
 	nats.Module,
 )

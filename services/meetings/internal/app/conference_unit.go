@@ -161,6 +161,13 @@ func (u *Unit) settleLedger(l *conference.Ledger, looked conference.Looked) ([]m
 	if err != nil {
 		return nil, err
 	}
+	for _, c := range l.Conferences {
+		for _, r := range c.Recordings {
+			if err := u.WantExport(m, c.Account, r); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if m.Version != version || m.Google != google {
 		u.Touch(m)
 	}

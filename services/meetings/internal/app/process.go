@@ -68,6 +68,11 @@ type Result struct {
 	Operation string
 	Facts     []meeting.Event
 	UserFacts []UserFact
+	// ChoreFacts are about many rows.
+	ChoreFacts []ChoreFact
+	// Job is the id of the row that the command made; Chore is how a periodic job went.
+	Job   string
+	Chore *ChoreEnd
 	// OwnerFacts are facts about accounts that own spaces.
 	OwnerFacts []conference.SubscriptionChanged
 	// Done tells that the operation that waited for the meeting's link is over.
@@ -95,6 +100,7 @@ type Codec interface {
 	// Fact renders an event; its time and ids are the processor's.
 	Fact(e meeting.Event) (EventRow, error)
 	UserFact(f UserFact) (EventRow, error)
+	ChoreFact(f ChoreFact) (EventRow, error)
 	OwnerFact(f conference.SubscriptionChanged) (EventRow, error)
 	// Done renders what wakes a waiting create.
 	Done(m *meeting.Meeting) ([]byte, error)
@@ -139,6 +145,7 @@ type Processor struct {
 	log     *slog.Logger
 	drift   Drift
 	looking Looking
+	keep    Keeping
 
 	places places
 	owners owners
@@ -146,7 +153,7 @@ type Processor struct {
 
 // NewProcessor makes a processor.
 func NewProcessor(store Store, codec Codec, now clock.Clock, log *slog.Logger) *Processor {
-	return &Processor{store: store, codec: codec, clock: now, log: log, drift: DriftConfig{}.drift(), looking: ConferencesConfig{}.Looking()}
+	return &Processor{store: store, codec: codec, clock: now, log: log, drift: DriftConfig{}.drift(), looking: ConferencesConfig{}.Looking(), keep: Keeping{Zone: time.UTC}}
 }
 
 // Follow sets what becomes of changes that others make in Google Calendar; before the first Process. Else it is the default.
@@ -158,6 +165,13 @@ func (p *Processor) Follow(c DriftConfig) *Processor {
 // Look sets what is read of what was held; before the first Process. Else it is the default.
 func (p *Processor) Look(l Looking) *Processor {
 	p.looking = l
+	return p
+}
+
+// Keep sets where recordings are copied, how long what was held is kept, and when the periodic jobs run; before the first Process.
+func (p *Processor) Keep(k Keeping) *Processor {
+	p.keep = k
+	p.looking.Rules.Export = k.Export.On
 	return p
 }
 
@@ -210,7 +224,7 @@ func (p *Processor) once(ctx context.Context, batch []*Command) (effects Effects
 	var seen map[string]Place
 	var owning map[string]time.Time
 	err = p.store.Batch(ctx, p.clock(), needs, func(u *Unit) error {
-		u.Drift, u.Looking = p.drift, p.looking
+		u.Drift, u.Looking, u.Keeping = p.drift, p.looking, p.keep
 		for _, c := range batch {
 			done, err := p.apply(u, c)
 			if err != nil {
@@ -330,6 +344,15 @@ func (p *Processor) record(u *Unit, c *Command, result Result) error {
 			return err
 		}
 	}
+	for _, fact := range result.ChoreFacts {
+		row, err := p.codec.ChoreFact(fact)
+		if err != nil {
+			return fmt.Errorf("render an event: %w", err)
+		}
+		if err := appendEvent(u, c, row); err != nil {
+			return err
+		}
+	}
 	for _, fact := range result.Facts {
 		row, err := p.codec.Fact(fact)
 		if err != nil {
@@ -413,14 +436,17 @@ func (p *Processor) dispatch(u *Unit, effects *Effects) error {
 	return nil
 }
 
-// Module is the use cases. Needs Store, ConferenceReads, Codec, DriftConfig, ConferencesConfig, clock.Clock and *slog.Logger;
+// Module is the use cases. Needs Store, ConferenceReads, Codec, DriftConfig, ConferencesConfig, KeepingConfig, clock.Clock and *slog.Logger;
 // provides *Processor, *Planner and *Authenticator.
 var Module = fx.Module("meetings/app", fx.Provide(
-	func(store Store, codec Codec, now clock.Clock, log *slog.Logger, c DriftConfig, h ConferencesConfig) *Processor {
-		return NewProcessor(store, codec, now, log).Follow(c).Look(h.Looking())
+	func(store Store, codec Codec, now clock.Clock, log *slog.Logger, c DriftConfig, h ConferencesConfig, k KeepingConfig) (*Processor, error) {
+		keep, err := k.Keeping()
+		return NewProcessor(store, codec, now, log).Follow(c).Look(h.Looking()).Keep(keep), err
 	},
 	NewAuthenticator,
-	func(reads ConferenceReads, h ConferencesConfig, now clock.Clock) *Planner {
-		return NewPlanner(reads, h.Looking(), now)
+	func(reads ConferenceReads, h ConferencesConfig, k KeepingConfig, now clock.Clock) *Planner {
+		looking := h.Looking()
+		looking.Rules.Export = k.ExportURL != ""
+		return NewPlanner(reads, looking, now)
 	},
 ))

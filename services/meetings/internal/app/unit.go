@@ -29,6 +29,8 @@ type Needs struct {
 	HeldNeeds
 	// Tasks are rows of jobs that are not a meeting's google row: locked where they exist.
 	Tasks []uuid.UUID
+	// Exports are recordings that are loaded as far as their copies go, each with its meeting and what was held of it.
+	Exports []int64
 	// Command is the one whose needs are being told.
 	Command uuid.UUID
 	// NewMeetings are the commands that make a meeting: each takes a number unless it was carried out before.

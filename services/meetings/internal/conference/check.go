@@ -31,6 +31,13 @@ func NewCheck(id string, m meeting.ID, due, now time.Time) *task.Task {
 	return t
 }
 
+// NewSync is the row of a check that somebody asked for.
+func NewSync(id string, m meeting.ID, now time.Time) *task.Task {
+	t := task.New(id, Class, KindSync, now, now)
+	t.MeetingID, t.Payload = m, map[string]any{"meetingId": strconv.FormatInt(int64(m), 10)}
+	return t
+}
+
 // Replan moves the check row to when something is next to be looked at, by all that is known at now; need: there is no row and there
 // should be one, due then. A row that is out is left to its outcome.
 func (l *Ledger) Replan(rules Rules, now time.Time) (due time.Time, need bool) {

@@ -139,6 +139,9 @@ func encodeResponse(c *app.Command, r app.Result) (proto.Message, error) {
 	case *app.CreateUser, *app.UpdateUser:
 		return &meetv1.UserResponse{User: encodeUser(r.User)}, nil
 	}
+	if response := exportResponse(c, r); response != nil {
+		return response, nil
+	}
 	if response := encodeAccess(c, r); response != nil {
 		return response, nil
 	}
@@ -195,6 +198,9 @@ func (Codec) Fact(e meeting.Event) (app.EventRow, error) {
 		return meetingRow(m, subject.MeetingSyncFailed, &meetv1.MeetingSyncFailed{MeetingId: id, MeetingUid: m.UID, Error: encodeFailure(m.Failure), Version: version})
 	}
 	if row, ok, err := conferenceFact(e); ok {
+		return row, err
+	}
+	if row, ok, err := exportFact(e); ok {
 		return row, err
 	}
 	return app.EventRow{}, fmt.Errorf("no event for a %T", e)

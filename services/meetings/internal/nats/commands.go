@@ -297,6 +297,9 @@ func decodeUseCase(subj string, body []byte) (do app.UseCase, kind string, outco
 		err = decode(body, req)
 		return updateUser(req), "user.update", false, err
 	}
+	if do, kind, outcome, ok, err := decodeExportUse(subj, body); ok {
+		return do, kind, outcome, err
+	}
 	do, err = decodeAccess(subj, body)
 	return do, access.ActionOf(subj), false, err
 }

@@ -38,12 +38,16 @@ func (s *Store) Batch(ctx context.Context, now time.Time, needs *app.Needs, deci
 	if err := s.resolve(ctx, conn, needs); err != nil {
 		return fmt.Errorf("find meetings by their events: %w", classify(err))
 	}
+	if err := s.resolveExports(ctx, conn, needs); err != nil {
+		return fmt.Errorf("find meetings by their recordings: %w", classify(err))
+	}
 	if err := s.resolveHeld(ctx, conn, unit, needs); err != nil {
 		return fmt.Errorf("find meetings by what was held: %w", classify(err))
 	}
 	if err := load(ctx, conn, unit, needs); err != nil {
 		return rollback(ctx, conn, fmt.Errorf("load: %w", classify(err)))
 	}
+	unit.Chores = chores{ctx, db.New(conn)}
 	if err := decide(unit); err != nil {
 		return rollback(ctx, conn, err)
 	}
@@ -241,6 +245,7 @@ func load(ctx context.Context, conn *pgxpool.Conn, u *app.Unit, n *app.Needs) er
 	reads = append(reads, loadNumbers(ctx, u, n)...)
 	reads = append(reads, loadLedgers(ctx, u, n)...)
 	reads = append(reads, loadTasks(ctx, u, n)...)
+	reads = append(reads, loadExports(ctx, u, n)...)
 	reads = append(reads, loadOwners(ctx, u, n)...)
 	emails := emailKeys(n.UserEmails)
 	add(len(emails)+len(n.UserIDs) > 0, func(q *db.Queries) error {
@@ -315,7 +320,7 @@ func save(ctx context.Context, conn *pgxpool.Conn, u *app.Unit) error {
 	errs := []error{ // queueing fails only where a value does not fit its column's type
 		saveUsers(ctx, q, u), saveNewMeetings(ctx, q, u), saveDirtyMeetings(ctx, q, u), saveParticipants(ctx, q, u),
 		saveResponses(ctx, q, u), saveJobs(ctx, q, u), savePlaces(ctx, q, u), saveCalendars(ctx, q, u),
-		saveHeld(ctx, q, u), saveTasks(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
+		saveHeld(ctx, q, u), saveTasks(ctx, q, u), saveExports(ctx, q, u), saveEvents(ctx, q, u), saveCommands(ctx, q, u),
 		saveAccess(ctx, q, u), // last, with the lock on the end of the audit log
 	}
 	if err := errors.Join(errs...); err != nil {

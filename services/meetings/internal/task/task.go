@@ -41,12 +41,15 @@ const (
 // Take tells whether an outcome is of the newest dispatch and the first of it. One that is not changes nothing: it is a double, or
 // came after the row had been sent again. A row that was given up for lost and whose outcome is only late is taken all the same.
 func (t *Task) Take(dispatch int64) bool {
-	if dispatch != t.Dispatch || t.DispatchedAt.IsZero() {
+	if t.Stale(dispatch) {
 		return false
 	}
 	t.DispatchedAt = time.Time{}
 	return true
 }
+
+// Stale tells whether Take would not take the outcome.
+func (t *Task) Stale(dispatch int64) bool { return dispatch != t.Dispatch || t.DispatchedAt.IsZero() }
 
 // Again makes the next step of the same row due.
 func (t *Task) Again(due time.Time) {

@@ -93,7 +93,7 @@ func (q *Queries) AttendeesOf(ctx context.Context, meetingIds []int64) ([]Attend
 }
 
 const conferencesOf = `-- name: ConferencesOf :many
-SELECT c.id, c.meeting_id, c.record, c.account, c.started_at, c.ended_at, c.end_exact, c.expires_at, c.source, c.recordings_read_at, c.attendees_read_at, c.sessions_read_at, c.transcripts_read_at, c.not_started_told, c.created_at, (SELECT count(*) FROM attendees a WHERE a.conference_id = c.id)::bigint AS attendees
+SELECT c.id, c.meeting_id, c.record, c.account, c.started_at, c.ended_at, c.end_exact, c.expires_at, c.source, c.recordings_read_at, c.attendees_read_at, c.sessions_read_at, c.transcripts_read_at, c.not_started_told, c.attendance_forgotten, c.created_at, (SELECT count(*) FROM attendees a WHERE a.conference_id = c.id)::bigint AS attendees
 FROM conferences c WHERE c.meeting_id = ANY ($1::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[]))) ORDER BY c.started_at, c.record
 `
 
@@ -131,6 +131,7 @@ func (q *Queries) ConferencesOf(ctx context.Context, arg ConferencesOfParams) ([
 			&i.Conference.SessionsReadAt,
 			&i.Conference.TranscriptsReadAt,
 			&i.Conference.NotStartedTold,
+			&i.Conference.AttendanceForgotten,
 			&i.Conference.CreatedAt,
 			&i.Attendees,
 		); err != nil {

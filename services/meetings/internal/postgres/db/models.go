@@ -112,21 +112,22 @@ type Command struct {
 }
 
 type Conference struct {
-	ID                int64
-	MeetingID         int64
-	Record            string
-	Account           string
-	StartedAt         time.Time
-	EndedAt           *time.Time
-	EndExact          bool
-	ExpiresAt         *time.Time
-	Source            string
-	RecordingsReadAt  *time.Time
-	AttendeesReadAt   *time.Time
-	SessionsReadAt    *time.Time
-	TranscriptsReadAt *time.Time
-	NotStartedTold    bool
-	CreatedAt         time.Time
+	ID                  int64
+	MeetingID           int64
+	Record              string
+	Account             string
+	StartedAt           time.Time
+	EndedAt             *time.Time
+	EndExact            bool
+	ExpiresAt           *time.Time
+	Source              string
+	RecordingsReadAt    *time.Time
+	AttendeesReadAt     *time.Time
+	SessionsReadAt      *time.Time
+	TranscriptsReadAt   *time.Time
+	NotStartedTold      bool
+	AttendanceForgotten bool
+	CreatedAt           time.Time
 }
 
 type ConsoleSession struct {
