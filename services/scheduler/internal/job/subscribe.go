@@ -71,7 +71,7 @@ func (v *visit) upkeep(ctx context.Context) error {
 	case !wanted && had.Name == "" && had.State == "":
 		return nil
 	case !wanted:
-		kept, err = v.unsubscribe(ctx, had)
+		err = v.unsubscribe(ctx, had)
 	case had.Name == "" && had.State == SubscriptionFailed && !rested:
 		return nil
 	case had.Name == "" || !had.Expires.IsZero() && !had.Expires.After(now): // Google has deleted it
@@ -199,19 +199,19 @@ func (v *visit) orAnew(ctx context.Context, had, s Subscription, err error) (Sub
 	return s, err
 }
 
-// unsubscribe ends one. Where that fails it ends by itself within a week.
-func (v *visit) unsubscribe(ctx context.Context, had Subscription) (Subscription, error) {
+// unsubscribe ends one. Where that fails for good it ends by itself within a week.
+func (v *visit) unsubscribe(ctx context.Context, had Subscription) error {
 	if had.Name == "" {
-		return Subscription{}, nil
+		return nil
 	}
 	err := v.once(ctx, ClassEventsWrite, func(ctx context.Context) error {
 		return v.subscriptions.Unsubscribe(ctx, v.plan.Account, had.Name)
 	})
-	switch {
-	case is(err, Deferred, Transient):
-		return Subscription{}, err
-	case err != nil && !is(err, NotFound, Gone):
+	if is(err, Deferred, Transient) {
+		return err
+	}
+	if err != nil && !is(err, NotFound, Gone) {
 		v.log.WarnContext(ctx, "subscription was not ended, it ends by itself", "expires", had.Expires, "error", err)
 	}
-	return Subscription{}, nil
+	return nil
 }

@@ -78,8 +78,7 @@ type parts struct {
 	all   []*meetv1.ConferenceObservedRequest
 	size  int
 
-	held       *meetv1.ObservedConference // in the last part
-	transcript *meetv1.ObservedTranscript // of held
+	held *meetv1.ObservedConference // in the last part
 }
 
 // next begins another part.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -264,7 +265,10 @@ func (w *watch) settled() {
 		w.Fatal(err)
 	}
 	defer func() { _ = acks.Unsubscribe() }() // fails only once the connection is closed
-	for {
+	if err := w.bus.Conn().Flush(); err != nil {
+		w.Fatal(err)
+	}
+	for limit := time.Now().Add(patience); ; {
 		stream, err := w.bus.JetStream().Stream(w.Context(), subject.StreamJobs)
 		if err != nil {
 			w.Fatal(err)
@@ -272,8 +276,12 @@ func (w *watch) settled() {
 		if stream.CachedInfo().State.Msgs == 0 {
 			return
 		}
-		if _, err := acks.NextMsg(patience); err != nil {
+		if time.Now().After(limit) {
 			w.Fatalf("%d messages are not acknowledged", stream.CachedInfo().State.Msgs)
+		}
+		// The server takes a message out a moment after its acknowledgement is seen here.
+		if _, err := acks.NextMsg(100 * time.Millisecond); err != nil && !errors.Is(err, natsgo.ErrTimeout) {
+			w.Fatal(err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ const (
 	maxData = 16 << 10
 )
 
-// ErrUnknownType: it is of a type that nothing here depends on.
+// ErrUnknownType says that it is of a type which nothing here depends on.
 var ErrUnknownType = errors.New("the type is not known")
 
 // Decode reads a message. An error holds nothing of its content.
