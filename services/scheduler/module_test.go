@@ -90,6 +90,14 @@ func TestSettingsAreCheckedBeforeAnythingIsWaitedFor(t *testing.T) {
 			[]string{"GOOGLE_WORKSPACE_ADMIN_EMAIL", "GOOGLE_WORKSPACE_DOMAINS", "MEET_EMULATOR_URL", "MEET_GOOGLE_TIMEOUT", "MEET_GOOGLE_WORKERS"},
 			true,
 		},
+		"a topic and its subscription": {[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_TOPIC=projects/clinic-1/topics/meet-notices", "GOOGLE_PUBSUB_SUBSCRIPTION=projects/clinic-1/subscriptions/meet-notices", "GOOGLE_DIRECTORY=off"}, nil, true},
+		"no notices of the emulator":   {[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_TOPIC=off", "GOOGLE_PUBSUB_SUBSCRIPTION=off"}, nil, true},
+		"a topic alone":                {[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_TOPIC=projects/clinic-1/topics/meet-notices"}, []string{"GOOGLE_PUBSUB_SUBSCRIPTION"}, true},
+		"a subscription alone":         {[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_SUBSCRIPTION=projects/clinic-1/subscriptions/meet-notices"}, []string{"GOOGLE_PUBSUB_TOPIC"}, true},
+		"names that are none": {
+			[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_TOPIC=meet-notices", "GOOGLE_PUBSUB_SUBSCRIPTION=projects/clinic-1/topics/meet-notices", "MEET_OBSERVE_WORKERS=0"},
+			[]string{"GOOGLE_PUBSUB_SUBSCRIPTION", "GOOGLE_PUBSUB_TOPIC", "MEET_OBSERVE_WORKERS"}, true,
+		},
 		"a mode not known": {[]string{"MEET_GOOGLE=sandbox"}, []string{"MEET_GOOGLE"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
