@@ -28,7 +28,7 @@ func (c *ConferenceNoticed) Needs(n *Needs) {
 			continue
 		}
 		n.Records = append(n.Records, record)
-		switch notice.Type {
+		switch notice.Type { //nolint:exhaustive // the others make no row
 		case conference.ParticipantJoined, conference.ParticipantLeft:
 			n.AttendedRecords = append(n.AttendedRecords, record)
 			n.New.Attendees = append(n.New.Attendees, notice.Rows()...)

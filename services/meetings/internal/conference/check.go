@@ -60,7 +60,7 @@ func (l *Ledger) Replan(rules Rules, now time.Time) (due time.Time, need bool) {
 // Look has the check row due at a time at the latest; while it is out, that is a wish for after its outcome. There must be a row.
 func (l *Ledger) Look(at time.Time) {
 	t := l.Check
-	switch t.State {
+	switch t.State { //nolint:exhaustive // a row that is over begins anew
 	case meeting.JobOut: // a due time after the dispatch is a wish that came since
 		t.DueAt = at
 	case meeting.JobDue:
@@ -108,7 +108,7 @@ func (l *Ledger) Checked(dispatch int64, failure *meeting.OutcomeFailure, rules 
 	return true
 }
 
-// Refused: a check has failed so often, or so surely, that Google must be said to show nothing.
+// Refused tells whether a check has failed so often, or so surely, that Google must be said to show nothing.
 func Refused(failure *meeting.OutcomeFailure, t *task.Task, now time.Time) bool {
 	if failure == nil || failure.Deferred {
 		return false

@@ -61,7 +61,7 @@ func ParseNoticeType(ceType string) NoticeType {
 	}[ceType]
 }
 
-// Lifecycle: it is about the subscription itself.
+// Lifecycle tells whether it is about the subscription itself.
 func (n *Notice) Lifecycle() bool { return n.Type >= SubscriptionSuspended }
 
 // Record is the conference that a notice is about: conferenceRecords/…; empty when it is about none.
@@ -135,7 +135,7 @@ func (l *Ledger) Noticed(n *Notice, w *World) (events []meeting.Event, look bool
 	return nil, false, nil
 }
 
-// Gone: Google has forgotten the conference by now.
+// Gone tells whether Google has forgotten the conference by now.
 func (c *Conference) Gone(now time.Time) bool { return !c.ExpiresAt.IsZero() && now.After(c.ExpiresAt) }
 
 func (l *Ledger) recordingNoticed(c *Conference, n *Notice, w *World) ([]meeting.Event, bool, error) {

@@ -87,10 +87,10 @@ func BusyUntil(end time.Time) time.Time {
 	return end.UTC().Truncate(grain).Add(grain)
 }
 
-// Busy: a meeting lies ahead, or has ended within a day.
+// Busy tells whether a meeting lies ahead, or has ended within a day.
 func (o *Owner) Busy(now time.Time) bool { return o.BusyUntil.Add(24 * time.Hour).After(now) }
 
-// Healthy: notices arrive. A subscription that is active and told nothing of the newest conference does not count.
+// Healthy tells whether notices arrive. A subscription that is active and told nothing of the newest conference does not count.
 func (o *Owner) Healthy(now time.Time) bool {
 	if o.Subscription.State != SubscriptionActive || !o.Subscription.ExpiresAt.IsZero() && !o.Subscription.ExpiresAt.After(now) {
 		return false
@@ -244,7 +244,7 @@ func (o *Owner) Noticed(n *Notice, look bool, now time.Time) []SubscriptionChang
 	}
 	if n.Lifecycle() && o.Subscription.Name != "" && n.Resource == o.Subscription.Name && !n.At.Before(o.Subscription.CheckedAt) {
 		look = true
-		switch n.Type {
+		switch n.Type { //nolint:exhaustive // lifecycle notices alone come here
 		case SubscriptionSuspended:
 			facts = o.lost(n.Reason)
 		case SubscriptionExpired:

@@ -14,7 +14,6 @@ type truth struct {
 	began, ended time.Duration // of the conference; both 0: nobody comes
 	recorded     bool
 	fileAfter    time.Duration // the end of the conference; 0: never
-	people       int
 }
 
 // play lets the check row be looked after until it is done, and counts the calls to Google; heard are notices on their way, by
@@ -125,7 +124,7 @@ func (tr truth) at(now time.Duration, whole bool) []conference.Observed {
 
 // heardOf are the notices of a conference as they come when none is lost.
 func (tr truth) heardOf() map[time.Duration]conference.Notice {
-	heard := map[time.Duration]conference.Notice{
+	heard := map[time.Duration]conference.Notice{ //nolint:exhaustive // a duration is no enumeration
 		tr.began + 2*time.Second:  {Type: conference.ConferenceStarted, Resource: "conferenceRecords/a"},
 		tr.began + 20*time.Second: {Type: conference.ParticipantJoined, Resource: "conferenceRecords/a/participants/doctor@clinic.example/participantSessions/1"},
 		tr.ended + 2*time.Second:  {Type: conference.ConferenceEnded, Resource: "conferenceRecords/a"},

@@ -215,7 +215,7 @@ func trim(name string) string {
 func (q *Queries) getConferencePlan(ctx context.Context, req *meetv1.GetConferencePlanRequest) (*meetv1.ConferencePlan, error) {
 	job, err := uuid.Parse(req.GetJobId())
 	if err != nil {
-		return &meetv1.ConferencePlan{Stale: true}, nil
+		return &meetv1.ConferencePlan{Stale: true}, nil //nolint:nilerr // no row has such an id
 	}
 	plan, err := q.planner.Plan(ctx, job, req.GetDispatch(), meeting.ID(req.GetMeetingId()), conference.OwnerID(req.GetOwner()))
 	if err != nil {
