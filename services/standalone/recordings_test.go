@@ -1,10 +1,13 @@
 package standalone_test
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWhatIsNotHeldYetIsShownAsThat asks the whole product about a meeting that lies ahead.
@@ -69,5 +72,85 @@ func TestWhatIsNotHeldYetIsShownAsThat(t *testing.T) {
 	}
 	if got := p.send("GET", "jobs/"+jobs[0].ID+"/", ""); got.status != 200 || p.field(got, "id") != jobs[0].ID {
 		t.Errorf("job: %d %s", got.status, got.body)
+	}
+}
+
+// ended asks for a job until it has ended.
+func (p product) ended(id string) reply {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got := p.send("GET", "jobs/"+id+"/", "")
+		if state := p.field(got, "state"); got.status == http.StatusOK && (state == "done" || state == "failed") {
+			return got
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			p.t.Fatalf("job %s has not ended: %d %s", id, got.status, got.body)
+		}
+	}
+}
+
+// TestASyncIsBegunAnsweredAsEverAndFollowed asks for what the original's clients ask for, and for what was added beside it.
+func TestASyncIsBegunAnsweredAsEverAndFollowed(t *testing.T) {
+	p := run(t)
+	const body = `{"organizer_email":"doctor@clinic.example","invited_emails":["p@mail.example"]`
+	scheduled := p.send("POST", "meetings/", body+`,"scheduled_start":"2099-12-01T15:00:00Z","scheduled_end":"2099-12-01T15:30:00Z"}`)
+	unscheduled := p.send("POST", "meetings/", body+`}`)
+	if scheduled.status != http.StatusCreated || unscheduled.status != http.StatusCreated {
+		t.Fatalf("%d %s, %d %s", scheduled.status, scheduled.body, unscheduled.status, unscheduled.body)
+	}
+	one, other := p.field(scheduled, "id"), p.field(unscheduled, "id")
+	is := func(got reply, status int, want string) {
+		t.Helper()
+		if got.status != status || got.body != want {
+			t.Errorf("%d\n%s\nwant %d\n%s", got.status, got.body, status, want)
+		}
+	}
+
+	sync := p.send("POST", "meetings/"+one+"/sync_recording/", "", "Idempotency-Key", "s")
+	task := p.field(sync, "task_id")
+	is(sync, 202, `{"message":"La sincronización de la grabación fue iniciada.","meeting_id":`+one+`,"task_id":"`+task+`","status":"pending"}`)
+	again := p.send("POST", "meetings/"+one+"/sync_recording/", "", "Idempotency-Key", "s")
+	is(again, 202, sync.body)
+	if again.header.Get("Idempotency-Replayed") != "true" || sync.header.Get("Location") != "/api/v1/jobs/"+task+"/" {
+		t.Errorf("headers %v, then %v", sync.header, again.header)
+	}
+	if got := p.ended(task); p.field(got, "kind") != "sync_recording" || p.field(got, "state") != "done" || p.field(got, "meeting_id") != one {
+		t.Errorf("the sync came to %s", got.body)
+	}
+	is(p.send("POST", "meetings/"+other+"/sync_recording/", ""), 400, `{"non_field_errors":["La reunión no tiene hora de inicio programada."]}`)
+	is(p.send("POST", "meetings/"+other+"/sync_recording/", "", "Accept-Language", "en"), 400, `{"non_field_errors":["The meeting has no scheduled start."]}`)
+	is(p.send("POST", "meetings/999/sync_recording/", ""), 404, `{"detail":"No encontrado."}`)
+
+	all := p.send("POST", "recordings/sync_all/", `{"limit":10}`, "Accept-Language", "en")
+	task = p.field(all, "task_id")
+	is(all, 202, `{"message":"The synchronization of the recordings was started.","task_id":"`+task+`","status":"pending"}`)
+	if got := p.ended(task); p.field(got, "kind") != "sync_all" || p.field(got, "state") != "done" {
+		t.Errorf("the sync of all came to %s", got.body)
+	}
+	is(p.send("POST", "recordings/sync_all/", `{"limit":-1}`), 400, `{"limit":["Asegúrese de que este valor es mayor o igual a 0."]}`)
+	is(p.send("POST", "recordings/7/verify/", ""), 404, `{"detail":"No encontrado."}`)
+	is(p.send("POST", "recordings/7/share/", `{"emails":["auditor@clinic.example"]}`), 404, `{"detail":"No encontrado."}`)
+
+	held := p.send("POST", "meetings/"+one+"/legal_hold/", `{"reason":"claim 77"}`)
+	if held.status != http.StatusOK || p.field(held, "legal_hold") != "true" || p.field(held, "legal_hold_reason") != "claim 77" {
+		t.Errorf("held: %d %s", held.status, held.body)
+	}
+	is(p.send("POST", "meetings/"+one+"/legal_hold/", `{"reason":""}`), 400, `{"reason":["Este campo no puede estar en blanco."]}`)
+	if got := p.send("GET", "meetings/"+one+"/", ""); p.field(got, "legal_hold_reason") != "claim 77" {
+		t.Errorf("the meeting: %s", got.body)
+	}
+	for range 2 { // ending what has ended is no error
+		if got := p.send("DELETE", "meetings/"+one+"/legal_hold/", ""); got.status != http.StatusOK || p.field(got, "legal_hold") != "false" || p.field(got, "legal_hold_reason") != "" {
+			t.Errorf("released: %d %s", got.status, got.body)
+		}
+	}
+	if got := p.send("GET", "meetings/"+one+"/events/", ""); strings.Count(got.body, `"type":"meeting.legal_hold_changed"`) != 2 {
+		t.Errorf("history: %s", got.body)
 	}
 }
