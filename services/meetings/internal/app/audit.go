@@ -130,9 +130,10 @@ func meetingFields(mask audit.Mask, m *meeting.Meeting) audit.Fields {
 	f := audit.Fields{
 		"auto_record": m.AutoRecord, "create_calendar_event": m.CreateCalendarEvent, "description": mask.Text(m.Description),
 		"external_reference": mask.Text(m.ExternalReference), "guests_can_see_each_other": m.GuestsCanSeeEachOther,
-		"organizer_id": m.OrganizerID, "participants_count": m.ParticipantsCount, "public_access": m.PublicAccess,
-		"status": m.Status.String(), "summary": mask.Text(m.Summary), "time_zone": m.TimeZone, "uid": m.UID,
 		"legal_hold": m.LegalHold, "legal_hold_reason": mask.Text(m.LegalHoldReason),
+		"organizer": mask.Person(account.EmailKey(m.OrganizerEmail)), "organizer_id": m.OrganizerID,
+		"participants_count": m.ParticipantsCount, "public_access": m.PublicAccess,
+		"status": m.Status.String(), "summary": mask.Text(m.Summary), "time_zone": m.TimeZone, "uid": m.UID,
 		"scheduled_start": moment(m.Start), "scheduled_end": moment(m.End),
 	}
 	if m.Guests != nil { // else they were not loaded, and are as they were

@@ -62,6 +62,9 @@ func saveErasures(ctx context.Context, q *db.Queries, u *app.Unit) error {
 			func() error { return q.EraseCalendarJobs(ctx, e.Key) },
 			func() error { return q.EraseCalendars(ctx, e.Key) },
 			func() error { return q.EraseSpaceOwner(ctx, e.Key) },
+			func() error {
+				return q.EraseConferenceAccounts(ctx, db.EraseConferenceAccountsParams{EmailKey: e.Key, Pseudonym: e.Pseudonym})
+			},
 			func() error { return q.EraseShares(ctx, db.EraseSharesParams{EmailKey: e.Key, Pseudonym: e.Pseudonym}) },
 			func() error { return q.EraseJobPayloads(ctx, e.Key) },
 			func() error {

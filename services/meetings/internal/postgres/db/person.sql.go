@@ -49,6 +49,20 @@ func (q *Queries) EraseCalendars(ctx context.Context, emailKey string) error {
 	return err
 }
 
+const eraseConferenceAccounts = `-- name: EraseConferenceAccounts :exec
+UPDATE conferences SET account = $1::text WHERE lower(account COLLATE "C") = $2::text
+`
+
+type EraseConferenceAccountsParams struct {
+	Pseudonym string
+	EmailKey  string
+}
+
+func (q *Queries) EraseConferenceAccounts(ctx context.Context, arg EraseConferenceAccountsParams) error {
+	_, err := q.db.Exec(ctx, eraseConferenceAccounts, arg.Pseudonym, arg.EmailKey)
+	return err
+}
+
 const eraseJobPayloads = `-- name: EraseJobPayloads :exec
 UPDATE jobs SET payload = '{}', result = '{}' WHERE state IN ('done', 'failed') AND kind = 'share_recording'
     AND (strpos(lower(payload::text COLLATE "C"), $1::text) > 0 OR strpos(lower(result::text COLLATE "C"), $1::text) > 0)

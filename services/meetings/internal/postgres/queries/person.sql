@@ -61,6 +61,9 @@ DELETE FROM calendars WHERE lower(account COLLATE "C") = @email_key::text AND lo
 -- name: EraseSpaceOwner :exec
 DELETE FROM space_owners WHERE lower(account COLLATE "C") = @email_key::text;
 
+-- name: EraseConferenceAccounts :exec
+UPDATE conferences SET account = @pseudonym::text WHERE lower(account COLLATE "C") = @email_key::text;
+
 -- name: EraseShares :exec
 UPDATE recordings SET shared_with = ARRAY(SELECT DISTINCT CASE WHEN lower(s COLLATE "C") = @email_key::text THEN @pseudonym::text ELSE s END FROM unnest(shared_with) AS s)
 WHERE EXISTS (SELECT FROM unnest(shared_with) AS s WHERE lower(s COLLATE "C") = @email_key::text);
