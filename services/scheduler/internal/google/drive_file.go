@@ -60,7 +60,6 @@ func (c *Client) OpenFile(ctx context.Context, account, id string, offset int64)
 		limit := time.AfterFunc(c.config.Timeout, func() { hangUp(errTimeout) })
 		call := c.drive.Files.Get(id).SupportsAllDrives(true).Context(calling)
 		call.Header().Set("Authorization", "Bearer "+token)
-		call.Header().Set("Accept-Encoding", "identity") // offsets are those of the file
 		if offset > 0 {
 			call.Header().Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
 		}
