@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,6 +21,9 @@ const (
 	jobDone   = "done"
 	jobFailed = "failed"
 )
+
+// kindVerify is the kind of the jobs that read a copy again.
+const kindVerify = "verify_export"
 
 var jobStates = []string{jobDue, jobOut, jobDone, jobFailed}
 
@@ -124,7 +128,7 @@ func newJobWatch(s *session) *cobra.Command {
 	wait := waiting{on: true}
 	cmd := &cobra.Command{
 		Use: "watch ID", Short: "Follow a job until it has ended", Args: one("job"),
-		Long: "Follow a job until it has ended, with a line for each change; with -o json the job alone, once it has.\nExit status 1 when it failed, 6 when it has not ended in time.",
+		Long: "Follow a job until it has ended, with a line for each change; with -o json the job alone, once it has.\nExit status 1 when it failed or found a copy that is not what was exported, 6 when it has not ended in time.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			said := ""
 			return s.follow(cmd.Context(), wait, args[0], func(j *meetv1.Job) {
@@ -179,10 +183,19 @@ func (s *session) follow(ctx context.Context, wait waiting, id string, look func
 			return err
 		}
 	}
-	if job.GetState() == jobFailed {
+	if job.GetState() == jobFailed || foundWrong(job) {
 		return ended{s.jobLine(job), exitFailed}
 	}
 	return nil
+}
+
+// foundWrong tells whether a job has found what should not be: a copy that is gone or has other bytes.
+func foundWrong(j *meetv1.Job) bool {
+	var came struct {
+		Result string `json:"result"`
+	}
+	// A result that is no such object says nothing about a copy.
+	return j.GetKind() == kindVerify && json.Unmarshal([]byte(j.GetResultJson()), &came) == nil && came.Result != "" && came.Result != "ok"
 }
 
 // begun shows a job that was begun, or with --wait follows it to its end.

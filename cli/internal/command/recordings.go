@@ -190,6 +190,7 @@ func newVerify(s *session) *cobra.Command {
 	var c change
 	cmd := &cobra.Command{
 		Use: "verify ID", Short: "Read the copy of a recording again and compare it", Args: one("recording"),
+		Long: "Read the copy of a recording again and compare it with what was exported.\nWith --wait, exit status 1 when it is gone or has other bytes.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := recordingID(args[0])
 			if err != nil {

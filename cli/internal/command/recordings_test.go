@@ -267,6 +267,21 @@ func TestAJobThatFailsOrTakesTooLongIsSaid(t *testing.T) {
 	}
 }
 
+func TestACopyThatIsNotWhatWasExportedIsNoSuccess(t *testing.T) {
+	for result, code := range map[string]int{`{"result": "ok"}`: 0, `{"result": "mismatch"}`: 1, `{"result": "gone"}`: 1, ``: 0, `[]`: 0} {
+		checked := job("done")
+		checked.Kind, checked.ResultJson, checked.Attempts = "verify_export", result, nil
+		got := askArchive(t, &archive{jobs: []*meetv1.Job{checked}}, "recordings", "verify", "6", "--wait")
+		want := ""
+		if code != 0 {
+			want = "meetctl: done: " + result + "\n"
+		}
+		if got.code != code || got.err != want {
+			t.Errorf("%s: exit %d: %s", result, got.code, got.err)
+		}
+	}
+}
+
 func TestWrongUseAboutRecordingsAsksNobody(t *testing.T) {
 	for name, args := range map[string][]string{
 		"usage-recording-id":           {"recordings", "get", "latest"},
