@@ -271,7 +271,7 @@ func (d *driver) run(ctx context.Context) error {
 		if soon := p.job.Sub(p.now); soon > 0 && soon <= moment {
 			to = p.job
 		}
-		if err := d.s.Google(ctx, http.MethodPost, "clock", map[string]any{"set": to, "rate": rate}, nil); err != nil {
+		if err := d.s.Google(ctx, http.MethodPost, "clock", map[string]any{"advance": to.Sub(p.now).String()}, nil); err != nil {
 			return err
 		}
 		d.jumps++
