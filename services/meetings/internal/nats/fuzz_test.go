@@ -43,6 +43,9 @@ func FuzzCommand(f *testing.F) {
 	subjects := []string{
 		string(subject.CreateMeeting), string(subject.UpdateMeeting), string(subject.CancelMeeting), string(subject.ProvisionMeeting),
 		string(subject.MeetingSynced), string(subject.CreateUser), string(subject.UpdateUser),
+		string(subject.RecordingExported), string(subject.ExportVerified), string(subject.ExportDeleted), string(subject.RecordingShared),
+		string(subject.RunHousekeeping), string(subject.SyncRecording), string(subject.SyncAllRecordings), string(subject.VerifyRecording),
+		string(subject.ShareRecording), string(subject.SetLegalHold),
 	}
 	for kind, bodies := range [][]string{
 		{
