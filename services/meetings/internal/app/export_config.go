@@ -17,7 +17,7 @@ type KeepingConfig struct {
 
 	KeepRecordings  config.Span `env:"MEET_RETENTION_RECORDINGS" envDefault:"0" help:"how long the copy of a recording is kept after it was checked, as 3650d; then it is deleted, unless its meeting is on legal hold; 0: for good"`
 	KeepAttendance  config.Span `env:"MEET_RETENTION_ATTENDANCE" envDefault:"0" help:"how long after the end of a conference it is kept who was there, as 365d; 0: for good"`
-	KeepTranscripts config.Span `env:"MEET_RETENTION_TRANSCRIPTS" envDefault:"0" help:"how long after the end of a conference it is kept what was said, as 365d; 0: for good"`
+	KeepTranscripts config.Span `env:"MEET_RETENTION_TRANSCRIPTS" envDefault:"0" help:"how long it is kept what was said, from when the transcript was first seen, as 365d; 0: for good"`
 
 	TimeZone      string `env:"MEET_TIME_ZONE" envDefault:"America/Bogota" help:"IANA time zone of a meeting that names none, and of the periodic jobs"`
 	SyncCron      string `env:"MEET_SYNC_CRON" envDefault:"0 2 * * *" help:"when it is looked at Google for all recordings that are still expected: minute, hour, day of month, month, day of week in MEET_TIME_ZONE; off: never"`
@@ -37,7 +37,7 @@ func (c KeepingConfig) Check() error {
 // Keeping is what the use cases need of the settings.
 type Keeping struct {
 	Export export.Policy
-	// KeepAttendance and KeepTranscripts count from a conference's end; 0: for good.
+	// KeepAttendance counts from a conference's end, KeepTranscripts from when a transcript was first seen; 0: for good.
 	KeepAttendance, KeepTranscripts time.Duration
 	Zone                            *time.Location
 	// Periodic are the lines of the periodic jobs by their kind; absent: never.
