@@ -110,7 +110,7 @@ const eraseReplies = `-- name: EraseReplies :exec
 DELETE FROM commands WHERE meeting_id IN (SELECT p.meeting_id FROM participants p WHERE lower(p.email COLLATE "C") = $1::text)
 `
 
-// What a repeat would be answered holds addresses; without it a repeat within the day is refused.
+// What a repeat would be answered holds addresses. They are of meetings that are over.
 func (q *Queries) EraseReplies(ctx context.Context, emailKey string) error {
 	_, err := q.db.Exec(ctx, eraseReplies, emailKey)
 	return err

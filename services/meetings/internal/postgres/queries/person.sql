@@ -73,7 +73,7 @@ UPDATE jobs SET payload = '{}', result = '{}' WHERE state IN ('done', 'failed') 
     AND (strpos(lower(payload::text COLLATE "C"), @email_key::text) > 0 OR strpos(lower(result::text COLLATE "C"), @email_key::text) > 0);
 
 -- name: EraseReplies :exec
--- What a repeat would be answered holds addresses; without it a repeat within the day is refused.
+-- What a repeat would be answered holds addresses. They are of meetings that are over.
 DELETE FROM commands WHERE meeting_id IN (SELECT p.meeting_id FROM participants p WHERE lower(p.email COLLATE "C") = @email_key::text);
 
 -- name: EraseUser :exec
