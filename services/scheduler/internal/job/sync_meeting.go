@@ -280,6 +280,10 @@ func (s *SyncMeeting) takeEvent(ctx context.Context, w Wish, actor string, wante
 func (s *SyncMeeting) createSpace(ctx context.Context, w Wish, out *Outcome) error {
 	out.Step = StepCreate
 	settings := w.settings(Copy{})
+	actor, err := s.calendar.Actor(w.Organizer)
+	if err != nil {
+		return err
+	}
 	space, err := s.spaces.CreateSpace(ctx, w.Organizer, settings)
 	failpoint.Here("scheduler.created_space")
 	var refusal error
@@ -294,6 +298,7 @@ func (s *SyncMeeting) createSpace(ctx context.Context, w Wish, out *Outcome) err
 	}
 	c := &out.Google
 	c.Space, c.Link, c.Code, c.Simulated = space.Name, space.Link, space.Code, space.Simulated
+	c.Account = actor // whoever owns the space is shown what is held in it
 	c.EventVersion = w.Version
 	if refusal != nil {
 		return refusal
