@@ -101,7 +101,7 @@ func ParseKey(template string) (Key, error) {
 
 func checkKey(key string) error {
 	if strings.HasPrefix(key, "/") || strings.HasSuffix(key, "/") || path.Clean(key) != key {
-		return errors.New("has an empty part, or one that is . or ..")
+		return errors.New("has an empty part, or a part that only leads elsewhere")
 	}
 	if len(key) > maxKey {
 		return fmt.Errorf("makes keys longer than %d bytes", maxKey)

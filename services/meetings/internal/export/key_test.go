@@ -43,7 +43,7 @@ func TestATemplateThatCouldLeadAstrayIsRefused(t *testing.T) {
 		"{recording_id}/":      "empty part",
 		"a//{recording_id}":    "empty part",
 		"../{recording_id}":    "dots alone",
-		"a/./{recording_id}":   ". or ..",
+		"a/./{recording_id}":   "leads elsewhere",
 		"{recording_id}/{ext}": "empty part",
 		"{recording_id}/.../x": "dots alone",
 		"{recording_id":        "without its }",

@@ -70,7 +70,7 @@ func (a *arrivals) end(ctx context.Context) error {
 		}
 		if _, err := a.w.sql.Exec(ctx, `UPDATE jobs SET state = 'done', dispatched_at = NULL, ended_at = due_at WHERE id = ANY ($1)`, ids); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to stop
 			}
 			return err
 		}

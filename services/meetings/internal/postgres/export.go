@@ -94,7 +94,7 @@ func saveExports(ctx context.Context, q *db.Queries, u *app.Unit) error {
 
 // chores is [app.Chores] on the connection of a batch, between its two round trips.
 type chores struct {
-	ctx context.Context //nolint:containedctx // it lives for one call of Batch, whose ctx it is
+	ctx context.Context // of the one call of Batch that it lives for
 	q   *db.Queries
 }
 
@@ -178,7 +178,7 @@ func (c chores) ForgetTranscripts(before time.Time, limit int) (int64, error) {
 }
 
 func (c chores) Count(from, to time.Time, named int) (app.Count, error) {
-	out := app.Count{ByState: map[meeting.RecordingState]int64{}, MissingReasons: map[string]int64{}}
+	out := app.Count{ByState: make(map[meeting.RecordingState]int64), MissingReasons: make(map[string]int64)}
 	madeFrom, madeTo := from.Add(-unscheduledAfter), to.Add(-unscheduledAfter)
 	rows, err := c.q.CountRecordings(c.ctx, db.CountRecordingsParams{FromTime: from, ToTime: to, MadeFrom: madeFrom, MadeTo: madeTo})
 	if err != nil {

@@ -89,21 +89,17 @@ func (l Line) nextOften(t time.Time) time.Time {
 		if change.IsZero() || at.Before(change) {
 			return at.UTC()
 		}
-		t = change.Add(-time.Nanosecond) // as if it had been looked just before, by the clock that is then shown
-		if at := l.first(change); !at.IsZero() {
-			return at
+		if l.comesAt(change) {
+			return change.UTC()
 		}
 		t = change
 	}
 }
 
-// first is the change itself where the line comes at what the clock then shows.
-func (l Line) first(change time.Time) time.Time {
-	wall := l.read(change)
-	if l.wall.Next(wall.Add(-time.Second)).Equal(wall) {
-		return change.UTC()
-	}
-	return time.Time{}
+// comesAt tells whether the line comes at what the clock shows at t.
+func (l Line) comesAt(t time.Time) bool {
+	wall := l.read(t)
+	return l.wall.Next(wall.Add(-time.Second)).Equal(wall)
 }
 
 // read is what the wall clock shows at t, as if it were UTC.

@@ -119,7 +119,7 @@ func TestADailyLineComesExactlyOnceEachDay(t *testing.T) {
 // Whatever the line, the next time is later, is the next also from any moment in between, and no run is lost or doubled by asking
 // from another moment.
 func TestNextDoesNotDependOnWhenItIsAsked(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(1, 2)) // repeatable on purpose
 	zones := []string{"America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"}
 	field := func(most int) string {
 		switch r.IntN(4) {
