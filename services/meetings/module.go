@@ -23,7 +23,6 @@ type Config struct {
 	Admin    app.AdminConfig
 	Drift    app.DriftConfig
 	Held     app.ConferencesConfig
-	Counting app.CountingConfig
 	Keeping  app.KeepingConfig
 }
 
@@ -32,7 +31,10 @@ var Module = fx.Module("meetings",
 	fx.Provide(func(c Config) (postgres.Config, app.AdminConfig, app.DriftConfig, app.ConferencesConfig, app.KeepingConfig) {
 		return c.Postgres, c.Admin, c.Drift, c.Held, c.Keeping
 	}, fx.Private),
-	fx.Provide(func(c Config) app.Counting { return c.Counting.Counting() }, fx.Private),
+	fx.Provide(func(c Config) (app.Counting, error) {
+		keep, err := c.Keeping.Keeping()
+		return app.Counting{Zone: keep.Zone, Exporting: keep.Export.On}, err
+	}, fx.Private),
 	postgres.Module,
 	app.Module,
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),

@@ -844,10 +844,13 @@ func (x *SetLegalHoldResponse) GetMeeting() *Meeting {
 	return nil
 }
 
-// GetCoverageRequest names a time of scheduled starts. Absent bounds: the last 30 days.
+// GetCoverageRequest names a time of scheduled starts, at most 366 days of it. Absent bounds: the 30 days up to the end of today.
+// A meeting without a start counts an hour after it was made.
 type GetCoverageRequest struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	From        *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Inclusive.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Exclusive.
 	To          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
 	OrganizerId int64                  `protobuf:"varint,3,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	// IANA name; days are of this zone. Empty: MEET_TIME_ZONE.
@@ -1426,7 +1429,8 @@ type InvitedAttendance struct {
 	Email          string                 `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	Role           ParticipantRole        `protobuf:"varint,3,opt,name=role,proto3,enum=meet.v1.ParticipantRole" json:"role,omitempty"`
 	ResponseStatus string                 `protobuf:"bytes,4,opt,name=response_status,json=responseStatus,proto3" json:"response_status,omitempty"`
-	// attended, no_show (the meeting is over and nobody was matched), unsure (somebody unmatched was there) or pending.
+	// attended (seen: certain or likely), no_show (the meeting is over and nobody was there who could be this person), unsure (it is
+	// over and somebody was there who may be this person) or pending.
 	Attendance string                 `protobuf:"bytes,5,opt,name=attendance,proto3" json:"attendance,omitempty"`
 	JoinedAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
 	LeftAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=left_at,json=leftAt,proto3" json:"left_at,omitempty"`
@@ -1534,12 +1538,13 @@ type Attendee struct {
 	// The invited person that this is; 0: nobody.
 	ParticipantId    int64  `protobuf:"varint,7,opt,name=participant_id,json=participantId,proto3" json:"participant_id,omitempty"`
 	ParticipantEmail string `protobuf:"bytes,8,opt,name=participant_email,json=participantEmail,proto3" json:"participant_email,omitempty"`
-	// How sure the match is: certain (the directory says so), likely (the name says so), possible (who else could it be), or
-	// empty with no match.
+	// How sure the match is: certain (the directory says so), likely (the name says so), possible (a part of the name says so, or
+	// who else could it be), or empty with no match.
 	Match string `protobuf:"bytes,9,opt,name=match,proto3" json:"match,omitempty"`
 	// Why: directory, organizer, display_name, only_one_left.
-	MatchReason     string `protobuf:"bytes,10,opt,name=match_reason,json=matchReason,proto3" json:"match_reason,omitempty"`
-	DurationSeconds int64  `protobuf:"varint,11,opt,name=duration_seconds,json=durationSeconds,proto3" json:"duration_seconds,omitempty"`
+	MatchReason string `protobuf:"bytes,10,opt,name=match_reason,json=matchReason,proto3" json:"match_reason,omitempty"`
+	// In the room, counted once where two devices were; up to now for somebody who is still there.
+	DurationSeconds int64 `protobuf:"varint,11,opt,name=duration_seconds,json=durationSeconds,proto3" json:"duration_seconds,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
