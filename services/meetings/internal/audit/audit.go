@@ -208,8 +208,12 @@ func (c *Checker) Check(s *Stored) *Fault {
 		return bad("columns", "entry %d has a line that does not read: %v", s.Seq, err)
 	}
 	for _, column := range []struct{ name, have, want string }{
-		{"at", s.At.UTC().Format(timeLayout), e.At.Format(timeLayout)}, {"principal", s.Principal, e.Principal}, {"action", s.Action, e.Action},
-		{"subject_kind", s.SubjectKind, e.SubjectKind}, {"subject_id", s.SubjectID, e.SubjectID}, {"outcome", s.Outcome, string(e.Outcome)},
+		{"at", s.At.UTC().Format(timeLayout), e.At.Format(timeLayout)},
+		{"principal", s.Principal, e.Principal},
+		{"action", s.Action, e.Action},
+		{"subject_kind", s.SubjectKind, e.SubjectKind},
+		{"subject_id", s.SubjectID, e.SubjectID},
+		{"outcome", s.Outcome, string(e.Outcome)},
 	} {
 		if column.have != column.want {
 			return bad("columns", "entry %d says another %s in its column than in its line", s.Seq, column.name)

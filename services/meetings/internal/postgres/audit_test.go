@@ -439,6 +439,17 @@ func TestASessionEndsWithItsUsersPassword(t *testing.T) {
 		t.Errorf("idle: %v", err)
 	}
 	open(2)
+	i.exec(t, `UPDATE console_sessions SET expires_at = $1 WHERE token_hash = $2`, i.clock.Now().Add(-time.Second), func() []byte { h := identity.Hash{1}; return h[:] }())
+	lead, err := i.store.Lead(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := lead.Sweep(t.Context(), i.clock.Now()); err != nil || n != 1 || ask[int64](t, i, `SELECT count(*) FROM console_sessions`) != 1 {
+		t.Errorf("%d rows swept, %v", n, err)
+	}
+	if err := lead.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 	close2 := command("access.close_session", &app.CloseSession{Hash: identity.Hash{2}})
 	i.accept(t, close2, command("access.close_session", &app.CloseSession{Hash: identity.Hash{2}}))
 	if _, err := auth.Session(t.Context(), identity.Hash{2}); faultReason(err) != identity.ReasonSessionUnknown || fmt.Sprint(close2.Changed) != "[user:1]" {
@@ -478,8 +489,11 @@ func TestTheFirstAdminIsMadeOnceByTheTokenThatWasOffered(t *testing.T) {
 		command *app.Command
 		want    string
 	}{
-		{claim(1, "late"), identity.ReasonLink}, {claim(2, "never"), identity.ReasonLink}, {claim(3, ""), "INVALID_ARGUMENT"},
-		{claim(3, "root"), ""}, {claim(3, "other"), identity.ReasonLink},
+		{claim(1, "late"), identity.ReasonLink},
+		{claim(2, "never"), identity.ReasonLink},
+		{claim(3, ""), "INVALID_ARGUMENT"},
+		{claim(3, "root"), ""},
+		{claim(3, "other"), identity.ReasonLink},
 	} {
 		i.process(t, c.command)
 		if got := faultReason(c.command.Refusal); c.command.Refusal == nil && c.want != "" || c.command.Refusal != nil && got != c.want {
@@ -513,8 +527,14 @@ func TestALoginSaysNothingOfWhatIsWrong(t *testing.T) {
 		login, password string
 		want            bool
 	}{
-		{"root", "right horse", true}, {"root@CLINIC.example", "right horse", true}, {"root", "wrong", false}, {"nobody", "right horse", false},
-		{"gone", "right horse", false}, {"nopass", "", false}, {"", "", false}, {"\x00", "x", false},
+		{"root", "right horse", true},
+		{"root@CLINIC.example", "right horse", true},
+		{"root", "wrong", false},
+		{"nobody", "right horse", false},
+		{"gone", "right horse", false},
+		{"nopass", "", false},
+		{"", "", false},
+		{"\x00", "x", false},
 	} {
 		user, ok, err := auth.Login(t.Context(), c.login, c.password)
 		if err != nil || ok != c.want || ok != (user != nil) {

@@ -133,8 +133,10 @@ func TestWhatStandsAgainstAnErasureIsNamed(t *testing.T) {
 	past(t, i, "doctor3@clinic.example", "free@mail.example")
 	i.exec(t, `UPDATE meetings SET recording_state = 'ended' WHERE id = 3`)
 	for _, c := range []struct{ email, reason, meetings string }{
-		{"held@mail.example", app.ReasonPersonHeld, "1"}, {"doctor@clinic.example", app.ReasonPersonHeld, "1"},
-		{"nobody@mail.example", app.ReasonPersonUnknown, ""}, {"", app.ReasonPersonUnknown, ""},
+		{"held@mail.example", app.ReasonPersonHeld, "1"},
+		{"doctor@clinic.example", app.ReasonPersonHeld, "1"},
+		{"nobody@mail.example", app.ReasonPersonUnknown, ""},
+		{"", app.ReasonPersonUnknown, ""},
 		{"doctor3@clinic.example", app.ReasonPersonUnderWay, "3"},
 	} {
 		e := erase(c.email)
