@@ -17,6 +17,9 @@ const (
 // BucketQuota is the key-value bucket in the memory of NATS in which the schedulers share Google's quotas.
 const BucketQuota = "meet_quota"
 
+// BucketLimits is the one in which the gateways share how many requests each caller may still send.
+const BucketLimits = "meet_limits"
+
 const (
 	day = 24 * time.Hour
 	// dedupeWindow is how long JetStream remembers a Nats-Msg-Id. It saves work and is never relied on.
@@ -82,3 +85,8 @@ const (
 	ClassExport       = "export"
 	ClassHousekeeping = "housekeeping"
 )
+
+// Classes are all job classes; each has a consumer of its own.
+func Classes() []string {
+	return []string{ClassGoogle, ClassObserve, ClassWebhook, ClassMail, ClassExport, ClassHousekeeping}
+}
