@@ -284,6 +284,9 @@ func (q *Queries) listJobs(ctx context.Context, req *meetv1.ListJobsRequest) (*m
 			return nil, fault.InvalidField("state", "VALUE", "must be one of due, out, done and failed")
 		}
 	}
+	if f.Class == "" {
+		f.Class = classOf(f.Kind)
+	}
 	if f.After, err = jobPlace(req.GetPageToken()); err != nil {
 		return nil, err
 	}
@@ -300,6 +303,21 @@ func (q *Queries) listJobs(ctx context.Context, req *meetv1.ListJobsRequest) (*m
 		resp.Jobs = append(resp.Jobs, encodeJob(&rows[i]))
 	}
 	return resp, nil
+}
+
+// classOf is the class of a kind of job, so that only its part of the rows is read; empty where it is not known.
+func classOf(kind string) string {
+	switch kind {
+	case subject.SyncMeeting.Kind():
+		return subject.SyncMeeting.Class()
+	case subject.FollowCalendar.Kind(), subject.CheckRecording.Kind(), subject.SyncRecordingNow.Kind(), subject.FollowConferences.Kind():
+		return subject.CheckRecording.Class()
+	case subject.ExportRecording.Kind(), subject.VerifyExport.Kind(), subject.DeleteExport.Kind(), subject.ShareRecordingJob.Kind():
+		return subject.ExportRecording.Class()
+	case subject.SyncAll.Kind(), subject.Report.Kind(), subject.Retention.Kind():
+		return subject.SyncAll.Class()
+	}
+	return ""
 }
 
 // The lists whose pages begin after a time and an id.

@@ -247,6 +247,8 @@ func TestJobsAreShownAndPaged(t *testing.T) {
 		"failed":          {&meetv1.ListJobsRequest{State: "failed"}, 1, 1},
 		"a class":         {&meetv1.ListJobsRequest{Class: "housekeeping"}, 5, 1},
 		"a kind":          {&meetv1.ListJobsRequest{Kind: "sync_meeting"}, 1, 1},
+		"a kind and none": {&meetv1.ListJobsRequest{Kind: "report", State: "due", PageSize: 4}, 5, 2},
+		"an unknown kind": {&meetv1.ListJobsRequest{Kind: "deliver"}, 0, 1},
 		"a class's other": {&meetv1.ListJobsRequest{Class: "export", Kind: "sync_meeting"}, 0, 1},
 	} {
 		var ids []string

@@ -151,3 +151,41 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	}
 	return out
 }
+
+// ListSettings are those of the pool that lists.
+func ListSettings() map[string]string { return listSettings() }
+
+// JobLists are the statements that list jobs, with the filters of a page of 101 after a place.
+func JobLists(after time.Time) map[string]Statement {
+	out := map[string]Statement{}
+	capture := func(name string, run func(q *db.Queries)) {
+		batch := new(pgx.Batch)
+		run(db.New(queue{batch}))
+		out[name] = Statement{SQL: batch.QueuedQueries[0].SQL, Args: batch.QueuedQueries[0].Arguments}
+	}
+	ctx := context.Background()
+	ahead := func(p db.JobsAheadParams) func(q *db.Queries) {
+		p.AfterTime, p.RowLimit = after, 101
+		return func(q *db.Queries) { _, _ = q.JobsAhead(ctx, p) }
+	}
+	behind := func(p db.JobsBehindParams) func(q *db.Queries) {
+		p.BeforeID, p.RowLimit = uuid.Max, 101
+		return func(q *db.Queries) { _, _ = q.JobsBehind(ctx, p) }
+	}
+	capture("all that is ahead", ahead(db.JobsAheadParams{}))
+	capture("what is due", ahead(db.JobsAheadParams{State: "due"}))
+	capture("what is out", ahead(db.JobsAheadParams{State: "out"}))
+	capture("a class", ahead(db.JobsAheadParams{Class: "export"}))
+	capture("a class that has none", ahead(db.JobsAheadParams{Class: "webhook"}))
+	capture("a kind with its class", ahead(db.JobsAheadParams{Class: "observe", Kind: "check_recording"}))
+	capture("all that ended", behind(db.JobsBehindParams{BeforeTime: lastTime}))
+	capture("what ended before", behind(db.JobsBehindParams{BeforeTime: after.Add(-24 * time.Hour)}))
+	capture("what failed", behind(db.JobsBehindParams{State: "failed", BeforeTime: lastTime}))
+	capture("a meeting's", func(q *db.Queries) {
+		_, _ = q.JobsAheadOfMeetings(ctx, db.JobsAheadOfMeetingsParams{MeetingID: 7, RowLimit: 101})
+	})
+	capture("an organizer's", func(q *db.Queries) {
+		_, _ = q.JobsBehindOfMeetings(ctx, db.JobsBehindOfMeetingsParams{OrganizerID: 7, BeforeTime: lastTime, BeforeID: uuid.Max, RowLimit: 101})
+	})
+	return out
+}

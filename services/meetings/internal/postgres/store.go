@@ -94,7 +94,7 @@ func (s *Store) Start(ctx context.Context) error {
 	if s.pool, err = s.open(ctx, hotSettings()); err != nil {
 		return err
 	}
-	if s.lists, err = s.open(ctx, map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}); err != nil {
+	if s.lists, err = s.open(ctx, listSettings()); err != nil {
 		s.pool.Close()
 		return err
 	}
@@ -105,6 +105,11 @@ func (s *Store) Start(ctx context.Context) error {
 // hotSettings forbid the plans that look best while a table is small.
 func hotSettings() map[string]string {
 	return map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+}
+
+// listSettings make a plan for each list's own filters.
+func listSettings() map[string]string {
+	return map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}
 }
 
 // migrate waits for the database and brings its schema up to date. A database that goes away in the middle is waited for again
