@@ -252,8 +252,10 @@ type ConferencePlan struct {
 	Spaces []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	// Conferences that are known and of which more is to be read.
 	Readings []*ConferenceReading `protobuf:"bytes,7,rep,name=readings,proto3" json:"readings,omitempty"`
-	// What to read of conferences that the listing shows and that are not among the readings.
+	// What to read of conferences in fresh_space that the listing shows and that are not among the readings.
 	Fresh *ConferenceReading `protobuf:"bytes,8,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// spaces/… of the meeting that the plan is of: what was held in the others is read when they are looked at.
+	FreshSpace string `protobuf:"bytes,11,opt,name=fresh_space,json=freshSpace,proto3" json:"fresh_space,omitempty"`
 	// The subscription to notices, as kept; absent in a meeting's plan.
 	Subscription *NoticeSubscription `protobuf:"bytes,9,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// False: no meeting lies ahead or behind, so that no subscription is needed.
@@ -346,6 +348,13 @@ func (x *ConferencePlan) GetFresh() *ConferenceReading {
 		return x.Fresh
 	}
 	return nil
+}
+
+func (x *ConferencePlan) GetFreshSpace() string {
+	if x != nil {
+		return x.FreshSpace
+	}
+	return ""
 }
 
 func (x *ConferencePlan) GetSubscription() *NoticeSubscription {
@@ -1666,7 +1675,7 @@ const file_meet_v1_conference_proto_rawDesc = "" +
 	"meeting_id\x18\x01 \x01(\x03R\tmeetingId\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\x03R\x05owner\x12\x15\n" +
 	"\x06job_id\x18\x03 \x01(\tR\x05jobId\x12\x1a\n" +
-	"\bdispatch\x18\x04 \x01(\x03R\bdispatch\"\xab\x03\n" +
+	"\bdispatch\x18\x04 \x01(\x03R\bdispatch\"\xcc\x03\n" +
 	"\x0eConferencePlan\x12\x14\n" +
 	"\x05stale\x18\x01 \x01(\bR\x05stale\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x14\n" +
@@ -1676,7 +1685,9 @@ const file_meet_v1_conference_proto_rawDesc = "" +
 	"list_until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tlistUntil\x12\x16\n" +
 	"\x06spaces\x18\x06 \x03(\tR\x06spaces\x126\n" +
 	"\breadings\x18\a \x03(\v2\x1a.meet.v1.ConferenceReadingR\breadings\x120\n" +
-	"\x05fresh\x18\b \x01(\v2\x1a.meet.v1.ConferenceReadingR\x05fresh\x12?\n" +
+	"\x05fresh\x18\b \x01(\v2\x1a.meet.v1.ConferenceReadingR\x05fresh\x12\x1f\n" +
+	"\vfresh_space\x18\v \x01(\tR\n" +
+	"freshSpace\x12?\n" +
 	"\fsubscription\x18\t \x01(\v2\x1b.meet.v1.NoticeSubscriptionR\fsubscription\x12\x1c\n" +
 	"\tsubscribe\x18\n" +
 	" \x01(\bR\tsubscribe\"\x92\x02\n" +

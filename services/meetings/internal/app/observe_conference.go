@@ -95,6 +95,9 @@ func (c *ConferenceObserved) Apply(u *Unit, _ *Command) (Result, error) {
 	own := u.Ledgers[c.MeetingID]
 	if own != nil {
 		add(own)
+		if own.Hidden() && c.Failure == nil && !c.Partial {
+			c.Failure = &meeting.OutcomeFailure{Code: conference.ReasonNotReadable, Message: "Google does not show the account a conference which it knows", Permanent: true}
+		}
 	}
 	for _, l := range order {
 		facts, err := u.settleLedger(l, c.looked(u, l, own))

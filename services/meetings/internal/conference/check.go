@@ -17,7 +17,8 @@ const (
 
 	// giveUp is how long a check whose attempts all failed is tried again by the pauses that it was told; then once a day, for as
 	// long as Google knows what was held.
-	giveUp = 72 * time.Hour
+	giveUp      = 72 * time.Hour
+	hiddenEvery = 24 * time.Hour
 	// syncTries and syncPause are of a check that somebody asked for: so many times again, the n-th after n pauses.
 	syncTries = 3
 	syncPause = time.Minute
@@ -88,7 +89,7 @@ func (l *Ledger) Checked(dispatch int64, failure *meeting.OutcomeFailure, rules 
 			f.RetryAt = now.Add(time.Hour)
 		}
 		if t.Retry(&f, giveUp, now) {
-			t.State, t.EndedAt, t.DueAt = meeting.JobDue, time.Time{}, now.Add(quietEvery)
+			t.State, t.EndedAt, t.DueAt = meeting.JobDue, time.Time{}, now.Add(hiddenEvery)
 			if l.Meeting.WantedEnd().Add(keptByGoogle).Before(now) {
 				t.Fail(now)
 			}
@@ -99,7 +100,11 @@ func (l *Ledger) Checked(dispatch int64, failure *meeting.OutcomeFailure, rules 
 	t.History = nil
 	t.Result = l.Result()
 	l.Replan(rules, now)
-	if t.State == meeting.JobDue {
+	switch {
+	case t.State != meeting.JobDue:
+	case !t.DueAt.After(now): // what was to be told by now was not
+		t.DueAt = now.Add(filePause)
+	default:
 		t.DueAt = latest(t.DueAt, now.Add(breath))
 	}
 	if !wished.IsZero() {
@@ -140,8 +145,12 @@ func (l *Ledger) Result() map[string]any {
 	for _, c := range l.Conferences {
 		recordings += len(c.Recordings)
 	}
-	return map[string]any{
+	result := map[string]any{
 		"conferences": len(l.Conferences), "recordings": recordings,
 		"recording_state": l.Meeting.Recording.String(), "recording_reason": l.Meeting.RecordingReason,
 	}
+	if l.Meeting.Google.Space != "" && l.Meeting.Google.Account == "" {
+		result["not_read"] = "it is not known whose space it is"
+	}
+	return result
 }

@@ -208,7 +208,12 @@ type Ledger struct {
 	Owner Owner
 
 	presences []Presence
+	// hidden: Google does not show a conference that it can't have forgotten.
+	hidden bool
 }
+
+// Hidden tells whether what was just taken in says that the account is not shown a conference which Google still knows.
+func (l *Ledger) Hidden() bool { return l.hidden }
 
 // Presence is when an invited person was there.
 type Presence struct {

@@ -353,9 +353,56 @@ func TestWhatBecomesOfARecording(t *testing.T) {
 			b.at(10*minute).observe(true, with(running("a", 0), recording("a", started, "")))
 			gone := conference.Observed{Record: "conferenceRecords/a", Gone: true}
 			b.at(40*24*time.Hour).observe(false, gone)
-			b.want("ended") // it ended when that was found
-			b.at(42*24*time.Hour).observe(false, gone)
 			b.want("missing FILE_NOT_GENERATED")
+		}},
+		{"Google hides a record while people are there", func(b *book) {
+			b.at(5*minute).observe(true, running("a", 0))
+			told := b.at(10*minute).observe(false, conference.Observed{Record: "conferenceRecords/a", Gone: true})
+			b.want("expected")
+			if len(told) != 0 || !b.Conferences[0].EndedAt.IsZero() || !b.Hidden() {
+				b.tb.Errorf("told %v, ended %s", told, b.Conferences[0].EndedAt)
+			}
+			b.at(30*minute+25*time.Hour).settle(conference.Looked{Refused: true}, nil)
+			b.want("missing NOT_READABLE")
+			b.observe(false, with(over("a", 0, 30*minute), recording("a", generated, conference.FilePresent)))
+			b.want("file_generated")
+		}},
+		{"Google hides a record that was being recorded", func(b *book) {
+			b.at(5*minute).observe(true, with(running("a", 0), recording("a", started, "")))
+			b.at(40*minute).observe(false, conference.Observed{Record: "conferenceRecords/a", Gone: true})
+			b.want("started")
+			b.at(30*minute+25*time.Hour).settle(conference.Looked{Refused: true}, nil)
+			b.want("missing NOT_READABLE")
+		}},
+		{"nobody knows whose space it is", func(b *book) {
+			b.Meeting.Google.Account = ""
+			for _, after := range []time.Duration{10 * minute, 32 * minute, 25 * time.Hour} {
+				if p := b.at(after).Plan(b.rules, true, b.now); !p.ListUntil.IsZero() || len(p.Readings) != 0 {
+					b.tb.Errorf("%s after the start nobody is to read %+v", after, p)
+				}
+			}
+			if why, _ := b.Result()["not_read"].(string); why == "" {
+				b.tb.Error("it is not said that nothing is read")
+			}
+			b.settle(conference.Looked{}, nil)
+			b.want("missing NOT_READABLE")
+			if next := b.NextLook(b.rules, b.now); !next.IsZero() {
+				b.tb.Errorf("it is looked for ever, next at %s", next)
+			}
+		}},
+		{"the account's listing shows that nobody came", func(b *book) {
+			b.Owner.CreatedAt, b.Owner.ListedUntil = start.Add(-48*time.Hour), start.Add(30*minute+24*time.Hour)
+			b.at(30*minute + 24*time.Hour)
+			if p := b.Plan(b.rules, false, b.now); !p.ListUntil.IsZero() {
+				b.tb.Error("it is listed once more")
+			}
+			b.settle(conference.Looked{}, nil)
+			b.want("missing NOT_HELD")
+		}},
+		{"the account was known too late for its listing to say so", func(b *book) {
+			b.Owner.CreatedAt, b.Owner.ListedUntil = start.Add(minute), start.Add(30*minute+24*time.Hour)
+			b.at(30*minute+24*time.Hour).settle(conference.Looked{}, nil)
+			b.want("expected")
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -47,7 +47,8 @@ type Observed struct {
 	StartedAt, EndedAt, ExpiresAt time.Time
 	// RecordRead: without an end it was running.
 	RecordRead bool
-	// Gone: Google knows the record no more.
+	// Gone: Google shows the account no such record. It says so of what it forgot, and in the same words of what the account may
+	// not see.
 	Gone bool
 	// …Read: with this, they are all that there are.
 	RecordingsRead  bool
@@ -105,6 +106,8 @@ const (
 	fileWithin = 24 * time.Hour
 	// keptByGoogle is how long after its end Google knows a conference.
 	keptByGoogle = 30 * 24 * time.Hour
+	// longest is how long a conference lasts at most (Meet: 24 hours).
+	longest = 24 * time.Hour
 )
 
 // Find is the conference of a record; nil when it is not known.
@@ -132,6 +135,10 @@ func (l *Ledger) Observe(o *Observed, w *World) ([]meeting.Event, error) {
 		events = append(events, StartedEvent{about(l.Meeting), c})
 	}
 	running := c.EndedAt.IsZero()
+	if o.Gone && !c.mayBeGone(w.Now) {
+		l.hidden = true
+		return events, nil
+	}
 	c.times(o, w.Now)
 	told, err := l.observeRecordings(c, o, w)
 	if err != nil {
@@ -153,6 +160,18 @@ func (l *Ledger) Observe(o *Observed, w *World) ([]meeting.Event, error) {
 		events = append(events, NotStartedEvent{about(l.Meeting), c, l.Meeting.RecordingReason})
 	}
 	return events, nil
+}
+
+// mayBeGone: Google may have forgotten the conference by now. Before that, one that it does not show is hidden from the account.
+func (c *Conference) mayBeGone(now time.Time) bool {
+	switch kept := keptByGoogle - 24*time.Hour; {
+	case !c.ExpiresAt.IsZero():
+		return !now.Before(c.ExpiresAt.Add(-24 * time.Hour))
+	case !c.EndedAt.IsZero():
+		return !now.Before(c.EndedAt.Add(kept))
+	default:
+		return !now.Before(c.StartedAt.Add(kept))
+	}
 }
 
 // unrecorded: people have been in the room for long and nothing is recorded.
@@ -195,7 +214,7 @@ func (c *Conference) times(o *Observed, now time.Time) {
 	}
 	if o.Gone { // nothing more will be told
 		if c.EndedAt.IsZero() {
-			c.EndedAt = now
+			c.EndedAt = earliest(now, c.StartedAt.Add(longest))
 			if !c.ExpiresAt.IsZero() && c.ExpiresAt.Add(-keptByGoogle).After(c.StartedAt) {
 				c.EndedAt = c.ExpiresAt.Add(-keptByGoogle)
 			}

@@ -61,8 +61,9 @@ const (
 type SubscriptionChanged struct{ Owner *Owner }
 
 const (
-	// quietEvery is how often an account's conferences are listed while notices tell of them, or none are to come.
-	quietEvery = 24 * time.Hour
+	// quietEvery is how often an account's conferences are listed while notices tell of them, or none are to come: within the 30 days
+	// that Google knows one, several times over.
+	quietEvery = 72 * time.Hour
 	// soon is how long after a notice is looked, so that a burst of them is one look.
 	soon = 5 * time.Second
 	// early and late are how long before its start and after its end a meeting without notices may be going on.

@@ -17,14 +17,14 @@ func TestAnAccountIsReadSeldomWhileNoticesArriveAndOftenWhenTheyDoNot(t *testing
 		owner conference.Owner
 		in    time.Duration
 	}{
-		{"notices arrive", conference.Owner{Subscription: active, Ahead: soonMeeting}, 24 * time.Hour},
+		{"notices arrive", conference.Owner{Subscription: active, Ahead: soonMeeting}, 72 * time.Hour},
 		{"no notices, a meeting may be going on", conference.Owner{Ahead: soonMeeting}, 2 * minute},
 		{"no notices, a meeting ended within the hour", conference.Owner{Ahead: []conference.Window{{Start: start.Add(-time.Hour), End: start.Add(-30 * minute)}}}, 2 * minute},
 		{"no notices, a meeting in three hours", conference.Owner{Ahead: []conference.Window{{Start: start.Add(3 * time.Hour), End: start.Add(4 * time.Hour)}}}, 3*time.Hour - 15*minute},
-		{"no notices, nothing ahead", conference.Owner{}, 24 * time.Hour},
+		{"no notices, nothing ahead", conference.Owner{}, 72 * time.Hour},
 		{"active, but nothing was heard of the newest conference", conference.Owner{Subscription: active, HeldAt: start.Add(-20 * minute), NoticedAt: start.Add(-48 * time.Hour), Ahead: soonMeeting}, 2 * minute},
-		{"active, and the notice may still come", conference.Owner{Subscription: active, HeldAt: start.Add(-2 * minute), NoticedAt: start.Add(-48 * time.Hour), Ahead: soonMeeting}, 24 * time.Hour},
-		{"active, and heard of", conference.Owner{Subscription: active, HeldAt: start.Add(-20 * minute), NoticedAt: start.Add(-19 * minute), Ahead: soonMeeting}, 24 * time.Hour},
+		{"active, and the notice may still come", conference.Owner{Subscription: active, HeldAt: start.Add(-2 * minute), NoticedAt: start.Add(-48 * time.Hour), Ahead: soonMeeting}, 72 * time.Hour},
+		{"active, and heard of", conference.Owner{Subscription: active, HeldAt: start.Add(-20 * minute), NoticedAt: start.Add(-19 * minute), Ahead: soonMeeting}, 72 * time.Hour},
 		{"expired", conference.Owner{Subscription: conference.Subscription{Name: "s", State: conference.SubscriptionActive, ExpiresAt: start.Add(-minute)}, Ahead: soonMeeting}, 2 * minute},
 		{"expires soon", conference.Owner{Subscription: conference.Subscription{Name: "s", State: conference.SubscriptionActive, ExpiresAt: start.Add(10 * time.Hour)}}, 5 * time.Hour},
 		{"suspended", conference.Owner{Subscription: conference.Subscription{Name: "s", State: conference.SubscriptionIsSuspended}, BusyUntil: start.Add(time.Hour)}, time.Hour},

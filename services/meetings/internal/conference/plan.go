@@ -12,15 +12,22 @@ import (
 var (
 	// afterStart: did anybody come, and is it recorded?
 	afterStart = []time.Duration{10 * time.Minute, 20 * time.Minute}
-	// afterEnd: is the file there? The pauses keep what is found within a quarter of an hour of its being there.
-	afterEnd = []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute}
+	// afterEnd: is the file there? For an hour the pauses keep what is found within a quarter of an hour of its being there.
+	afterEnd = append([]time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 35 * time.Minute, 50 * time.Minute}, afterHour...)
+	// afterEndHeard is the same where notices tell of the file, and one may be lost.
+	afterEndHeard = append([]time.Duration{15 * time.Minute, 30 * time.Minute, 45 * time.Minute}, afterHour...)
+	afterHour     = []time.Duration{
+		time.Hour, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour, 5 * time.Hour, 6 * time.Hour, 12 * time.Hour, 18 * time.Hour, fileWithin,
+	}
 	// afterUnrecorded: is there a recording that was not seen while people were there?
 	afterUnrecorded = []time.Duration{2 * time.Minute, emptyAfter}
+	// afterUnheld: did anybody come late?
+	afterUnheld = []time.Duration{endPause, time.Hour, 4 * time.Hour, 10 * time.Hour}
 )
 
 const (
-	// filePause is how long is waited between two looks for a file, for fileSoon after the end; later it is latePause.
-	filePause, fileSoon, latePause = 15 * time.Minute, 4 * time.Hour, time.Hour
+	// filePause is how long is waited after a look that should have told all and did not.
+	filePause = 15 * time.Minute
 	// endPause is between the end that is expected and the look whether it has come; with notices healthyEndPause.
 	endPause, healthyEndPause = 2 * time.Minute, 10 * time.Minute
 	// overrun is how often is looked whether a conference that takes longer is over; with notices healthyOverrun.
@@ -29,6 +36,8 @@ const (
 	before = 2 * time.Hour
 	// breath is the shortest time from one look to the next.
 	breath = 30 * time.Second
+	// justListed is how old a listing of the whole account may be that spares another.
+	justListed = 5 * time.Minute
 )
 
 // FirstLook is when a new meeting is first looked after.
@@ -79,7 +88,12 @@ func (l *Ledger) nextUnheld(healthy bool, now time.Time) time.Time {
 	if !healthy {
 		looks = append(looks, start.Add(afterStart[1]))
 	}
-	looks = append(looks, end.Add(endPause))
+	for _, after := range afterUnheld {
+		looks = append(looks, end.Add(after))
+		if healthy { // somebody who comes later is heard of
+			break
+		}
+	}
 	slices.SortFunc(looks, time.Time.Compare)
 	for _, at := range looks {
 		if at.After(now) {
@@ -89,10 +103,7 @@ func (l *Ledger) nextUnheld(healthy bool, now time.Time) time.Time {
 	if !now.Before(over) {
 		return now // once more, and for good
 	}
-	if healthy {
-		return over
-	}
-	return earliest(over, now.Truncate(time.Second).Add(latePause))
+	return over
 }
 
 // nextOf is when to look at one conference; zero: all is known.
@@ -116,21 +127,19 @@ func (l *Ledger) nextOf(c *Conference, rules Rules, healthy bool, now time.Time)
 	}
 	looks := afterEnd
 	switch {
-	case healthy:
-		looks = []time.Duration{filePause}
+	case len(c.Recordings) == 0 && healthy:
+		looks = afterUnrecorded[1:]
 	case len(c.Recordings) == 0:
 		looks = afterUnrecorded
+	case healthy:
+		looks = afterEndHeard
 	}
 	for _, after := range looks {
 		if after > since {
 			return c.EndedAt.Add(after)
 		}
 	}
-	pause := filePause
-	if since >= fileSoon {
-		pause = latePause
-	}
-	return earliest(now.Add(pause), c.EndedAt.Add(fileWithin))
+	return earliest(now.Add(filePause), c.EndedAt.Add(fileWithin)) // what an empty list leaves open
 }
 
 // nextWhether is when to look whether a conference is over.
@@ -196,8 +205,28 @@ type Plan struct {
 	// List the conferences of the account that began from ListFrom until ListUntil; zero: no listing.
 	ListFrom, ListUntil time.Time
 	Readings            []Ask
-	// Fresh is what to read of conferences that the listing shows and that are not known.
-	Fresh Ask
+	// Fresh is what to read of conferences in FreshSpace that the listing shows and that are not known.
+	Fresh      Ask
+	FreshSpace string
+}
+
+// listed: a listing of the whole account has just shown that nobody came, or that nobody did for as long as is waited.
+func (l *Ledger) listed(now time.Time) bool {
+	until := l.listedUntil()
+	if over := l.givenUp(); !now.Before(over) {
+		return !until.Before(over)
+	}
+	return !until.Before(now.Add(-justListed))
+}
+
+// listedUntil is until when the account's listings are known to have shown what was held of this meeting; zero: not at all.
+func (l *Ledger) listedUntil() time.Time {
+	o := &l.Owner
+	since := latest(l.Meeting.CreatedAt, l.Meeting.WantedStart().Add(-before))
+	if o.ListedUntil.IsZero() || o.CreatedAt.After(since.Add(time.Hour)) { // listings begin an hour before the account was known
+		return time.Time{}
+	}
+	return o.ListedUntil
 }
 
 // Ask is what to read of one conference. What is read of people and transcripts is only read of one that is over: Ended says so,
@@ -211,12 +240,15 @@ type Ask struct {
 // Plan says what to read now. asked: somebody asked for it, so that it is read whatever is known.
 func (l *Ledger) Plan(rules Rules, asked bool, now time.Time) Plan {
 	var p Plan
+	if l.Meeting.Google.Account == "" { // what nobody is shown says nothing about what was held
+		return p
+	}
 	if l.Meeting.Google.Space == "" && len(l.Conferences) == 0 { // nothing can have been held
 		return p
 	}
 	healthy := l.Owner.Healthy(now)
 	held, running, _, _ := l.held(now)
-	list := asked || held == 0 && !l.calledOff()
+	list := asked || held == 0 && !l.calledOff() && !l.listed(now)
 	from := l.Meeting.WantedStart().Add(-before)
 	if over := l.timeOver(); held > 0 && !healthy && !running && !over.IsZero() && !now.Before(over) && now.Before(over.Add(emptyAfter)) {
 		list = true
@@ -254,6 +286,7 @@ func (l *Ledger) Plan(rules Rules, asked bool, now time.Time) Plan {
 	}
 	if list {
 		p.ListFrom, p.ListUntil = latest(from, now.Add(-keptByGoogle)), now
+		p.FreshSpace = l.Meeting.Google.Space
 		p.Fresh = Ask{
 			Recordings: true, Files: true, Attendees: true, Sessions: rules.Sessions,
 			Transcripts: rules.Transcripts == TranscriptsAlways, Entries: rules.Transcripts == TranscriptsAlways,

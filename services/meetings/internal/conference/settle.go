@@ -207,7 +207,7 @@ func (l *Ledger) judge(looked Looked, now time.Time) (meeting.RecordingState, st
 	var found []verdict
 	for _, c := range l.Conferences {
 		for _, r := range c.Recordings {
-			found = append(found, r.verdict(c))
+			found = append(found, l.unreadable(c, r.verdict(c), looked, now))
 		}
 	}
 	if len(found) == 0 {
@@ -243,6 +243,17 @@ func (c *Conference) emptyForGood() bool {
 	return !c.RecordingsReadAt.IsZero() && len(c.Recordings) == 0
 }
 
+// unreadable is v, but for a recording that is not settled a day after its end because Google refuses to show it.
+func (l *Ledger) unreadable(c *Conference, v verdict, looked Looked, now time.Time) verdict {
+	if v.state != meeting.Started && v.state != meeting.Ended || now.Before(latest(c.StartedAt, c.EndedAt).Add(fileWithin)) || now.Before(l.givenUp()) {
+		return v
+	}
+	if looked.Refused || l.Meeting.Recording == meeting.Missing && l.Meeting.RecordingReason == ReasonNotReadable {
+		return verdict{meeting.Missing, ReasonNotReadable}
+	}
+	return v
+}
+
 func (r *Recording) verdict(c *Conference) verdict {
 	switch r.Export {
 	case ExportVerified, ExportDeleted: // deleted by retention, after it was checked
@@ -275,9 +286,12 @@ func (r *Recording) verdict(c *Conference) verdict {
 func (l *Ledger) judgeUnrecorded(looked Looked, now time.Time) (meeting.RecordingState, string) {
 	m := l.Meeting
 	held, running, told, read := l.held(now)
+	refused := looked.Refused || m.Recording == meeting.Missing && m.RecordingReason == ReasonNotReadable
 	switch {
 	case l.calledOff(), m.Status == meeting.Cancelled && held == 0 && m.Recording != meeting.Missing:
 		return meeting.NotExpected, ""
+	case running && refused && !now.Before(l.givenUp()) && !l.running(now):
+		return meeting.Missing, ReasonNotReadable
 	case running && told:
 		return meeting.Expected, ReasonNotStarted
 	case running:
@@ -287,7 +301,7 @@ func (l *Ledger) judgeUnrecorded(looked Looked, now time.Time) (meeting.Recordin
 			return meeting.Missing, m.RecordingReason
 		}
 		return meeting.Missing, ReasonNeverStarted
-	case held > 0 && !now.Before(l.givenUp()) && (looked.Refused || m.Recording == meeting.Missing && m.RecordingReason == ReasonNotReadable):
+	case held > 0 && !now.Before(l.givenUp()) && refused:
 		return meeting.Missing, ReasonNotReadable
 	case held > 0: // the list of recordings is still to be read
 		return meeting.Expected, l.knownReason()
@@ -300,14 +314,19 @@ func (l *Ledger) judgeUnrecorded(looked Looked, now time.Time) (meeting.Recordin
 		return meeting.Missing, m.RecordingReason
 	case m.Google.MeetLink == "":
 		return meeting.Missing, ReasonNotProvisioned
-	case m.Google.Space == "": // what is held at the link can't be told from what is held elsewhere
+	case m.Google.Space == "", m.Google.Account == "": // what is held at the link can't be told from what is held elsewhere, or by nobody
 		return meeting.Missing, ReasonNotReadable
-	case !looked.Until.Before(over):
+	case !looked.Until.Before(over), !l.listedUntil().Before(over):
 		return meeting.Missing, ReasonNotHeld
 	case looked.Refused:
 		return meeting.Missing, ReasonNotReadable
 	}
 	return meeting.Expected, l.knownReason()
+}
+
+// running: a conference may truly be under way, not only one whose end was never shown.
+func (l *Ledger) running(now time.Time) bool {
+	return slices.ContainsFunc(l.Conferences, func(c *Conference) bool { return c.EndedAt.IsZero() && now.Before(c.StartedAt.Add(longest)) })
 }
 
 // knownReason is why the recording may not come, as far as that is known before anything was held.

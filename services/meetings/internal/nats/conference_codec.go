@@ -229,7 +229,7 @@ func (q *Queries) getConferencePlan(ctx context.Context, req *meetv1.GetConferen
 		out.Readings = append(out.Readings, encodeAsk(&plan.Readings[i]))
 	}
 	if plan.Fresh != (conference.Ask{}) {
-		out.Fresh = encodeAsk(&plan.Fresh)
+		out.Fresh, out.FreshSpace = encodeAsk(&plan.Fresh), plan.FreshSpace
 	}
 	if o := plan.Owner; o != nil {
 		out.Owner = int64(o.ID)

@@ -77,7 +77,7 @@ func (h *house) advance(d time.Duration) {
 
 // plan lists the last two days.
 func (h *house) plan(fresh job.Look, looks ...job.Look) job.ConferencePlan {
-	return job.ConferencePlan{Account: boss, ListFrom: h.Now().Add(-48 * time.Hour), ListUntil: h.Now(), Spaces: []string{h.space}, Fresh: fresh, Looks: looks}
+	return job.ConferencePlan{Account: boss, ListFrom: h.Now().Add(-48 * time.Hour), ListUntil: h.Now(), Spaces: []string{h.space}, Fresh: fresh, FreshSpace: h.space, Looks: looks}
 }
 
 func (h *house) do(p job.ConferencePlan) job.Observation {
@@ -331,6 +331,15 @@ func TestAConferenceThatGoogleDoesNotShowIsGone(t *testing.T) {
 	if got := only(t, h.do(job.ConferencePlan{Account: "stranger@example.com", Looks: []job.Look{look}})); !got.Gone || got.RecordingsRead {
 		t.Errorf("of somebody else: %+v", got)
 	}
+	asked := h.counting(func() {
+		o := h.do(job.ConferencePlan{ListFrom: h.Now().Add(-48 * time.Hour), ListUntil: h.Now(), Fresh: everything, FreshSpace: h.space, Looks: []job.Look{look}})
+		if o.Listed || len(o.Conferences) != 0 || o.Failure == nil || !o.Failure.Permanent() {
+			t.Errorf("of nobody: %+v", o)
+		}
+	})
+	if len(asked) != 0 {
+		t.Errorf("Google was asked as nobody: %v", asked)
+	}
 	h.advance(31 * 24 * time.Hour)
 	var o job.Observation
 	calls := h.counting(func() { o = h.do(job.ConferencePlan{Account: boss, Looks: []job.Look{look}}) })
@@ -389,5 +398,18 @@ func TestADirectoryThatIsNotDelegatedIsNoFailure(t *testing.T) {
 	}
 	if tokens := h.requests(http.MethodPost, "/token"); len(tokens) > 6 {
 		t.Errorf("%d tokens were asked for", len(tokens))
+	}
+}
+
+func TestWhatIsHeldInTheSpaceOfAnotherMeetingIsListedAndNotRead(t *testing.T) {
+	h := newHouse(t, google.Config{Directory: google.DirectoryOff})
+	h.stage(googlefake.Script{})
+	h.advance(2 * time.Hour)
+	p := h.plan(everything)
+	p.Spaces, p.FreshSpace = append(p.Spaces, "spaces/mine"), "spaces/mine"
+	var o job.Observation
+	calls := h.counting(func() { o = h.do(p) })
+	if got := only(t, o); !got.Read || got.RecordingsRead || got.AttendeesRead || len(calls) != 1 {
+		t.Errorf("%+v, calls %v", got, calls)
 	}
 }

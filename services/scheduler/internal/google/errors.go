@@ -307,6 +307,8 @@ func said(method string, f *job.Failure) *job.Failure {
 	missing := f.Code == CodeSpaceDenied && f.Kind == job.Hidden || f.Code == CodeCalendarNotFound
 	denied := f.Code == CodePermissionDenied
 	switch api, rest, _ := strings.Cut(method, "."); {
+	case rest == "conferenceRecords.list" && missing: // a list is never gone: the account is shown none
+		return be(job.Refused, CodePermissionDenied, "Google does not show the account what was held; it needs a licence with Meet, and must own the space")
 	case strings.HasPrefix(rest, "conferenceRecords") && missing:
 		return be(job.Gone, CodeConferenceGone, "Google shows the account no such conference; it forgets each 30 days after its end, and shows it to the space's owner and to who was there")
 	case api == "meet" && denied:

@@ -118,3 +118,23 @@ func FuzzAnswersAreUnderstood(f *testing.F) {
 		}
 	})
 }
+
+func TestAListOfConferencesIsNeverGone(t *testing.T) {
+	for name, test := range map[string]struct {
+		status int
+		body   string
+	}{
+		"masked":    {403, `{"error":{"code":403,"message":"Permission denied on resource ConferenceRecord (or it might not exist)","status":"PERMISSION_DENIED"}}`},
+		"not found": {404, `{"error":{"code":404,"message":"Requested entity was not found.","status":"NOT_FOUND"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := callFailure(t.Context(), answer(t, test.status, http.Header{}, test.body))
+			if list := said("meet.conferenceRecords.list", f); list.Kind != job.Refused || list.Code != CodePermissionDenied {
+				t.Errorf("the list: kind %d, %s", list.Kind, list)
+			}
+			if one := said("meet.conferenceRecords.recordings.list", f); one.Kind != job.Gone || one.Code != CodeConferenceGone {
+				t.Errorf("of one conference: kind %d, %s", one.Kind, one)
+			}
+		})
+	}
+}

@@ -78,6 +78,8 @@ const (
 	CodeRecordingNotSet = "GOOGLE_RECORDING_NOT_SET"
 	// CodeSettingsRefused: Google refused the settings of the space.
 	CodeSettingsRefused = "GOOGLE_SETTINGS_REFUSED"
+	// CodeOwnerUnknown: it is not known whose the space is, so that nobody can be asked what was held in it.
+	CodeOwnerUnknown = "GOOGLE_OWNER_UNKNOWN"
 	// CodeInternal: an error of the scheduler itself; its log says more.
 	CodeInternal = "INTERNAL"
 )

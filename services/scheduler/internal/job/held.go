@@ -10,9 +10,10 @@ type ConferencePlan struct {
 	ListFrom, ListUntil time.Time
 	// Spaces are those whose conferences are wanted; empty: all.
 	Spaces []string
-	// Looks are at conferences that are known, Fresh is at those that the listing shows beside them.
-	Looks []Look
-	Fresh Look
+	// Looks are at conferences that are known, Fresh is at those in FreshSpace that the listing shows beside them.
+	Looks      []Look
+	Fresh      Look
+	FreshSpace string
 	// Upkeep: the subscription is to be seen to as well.
 	Upkeep bool
 	// Subscription is the one that is kept; Subscribe tells whether one is needed.

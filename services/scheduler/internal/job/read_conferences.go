@@ -76,6 +76,11 @@ func NewReadConferences(records Records, files Files, directory Directory, subsc
 
 // Do reads. When ctx ends first the message is to come again, which ok tells.
 func (r *ReadConferences) Do(ctx context.Context, p ConferencePlan, failedAttempts int) (o Observation, ok bool) {
+	if p.Account == "" && (p.Listing() || len(p.Looks) > 0 || p.Upkeep) { // what nobody is shown says nothing about what was held
+		failure := &Failure{Kind: Refused, Code: CodeOwnerUnknown, Message: "it is not known whose space it is, so nothing was read"}
+		r.log.WarnContext(ctx, "conferences of nobody were to be read", "code", failure.Code)
+		return Observation{Failure: failure}, true
+	}
 	v := &visit{ReadConferences: r, plan: p, refused: make(map[Class]*Failure)}
 	// The subscription first, so that nothing falls between the reading and the first notice.
 	err := v.upkeep(ctx)
@@ -185,7 +190,7 @@ func (v *visit) read(ctx context.Context) error {
 	}
 	for i := range v.out.Conferences {
 		h := &v.out.Conferences[i]
-		if slices.ContainsFunc(v.plan.Looks, func(l Look) bool { return l.Record == h.Record }) {
+		if h.Space != v.plan.FreshSpace || slices.ContainsFunc(v.plan.Looks, func(l Look) bool { return l.Record == h.Record }) {
 			continue
 		}
 		look := v.plan.Fresh

@@ -12,7 +12,7 @@ import (
 func decodePlan(p *meetv1.ConferencePlan, owner int64) job.ConferencePlan {
 	plan := job.ConferencePlan{
 		Account: p.GetAccount(), ListFrom: moment(p.GetListFrom()), ListUntil: moment(p.GetListUntil()), Spaces: p.GetSpaces(),
-		Fresh: decodeLook(p.GetFresh()), Upkeep: owner > 0, Subscribe: p.GetSubscribe(),
+		Fresh: decodeLook(p.GetFresh()), FreshSpace: p.GetFreshSpace(), Upkeep: owner > 0, Subscribe: p.GetSubscribe(),
 	}
 	for _, l := range p.GetReadings() {
 		plan.Looks = append(plan.Looks, decodeLook(l))

@@ -158,7 +158,7 @@ func newWatch(t testing.TB) *watch {
 		plan: func(*meetv1.GetConferencePlanRequest) (*meetv1.ConferencePlan, error) {
 			return &meetv1.ConferencePlan{
 				Account: "boss@example.com", ListFrom: timestamppb.New(time.Unix(1e9-100, 0)), ListUntil: timestamppb.New(time.Unix(1e9+100, 0)),
-				Spaces: []string{"spaces/s"}, Fresh: &meetv1.ConferenceReading{Recordings: true},
+				Spaces: []string{"spaces/s"}, Fresh: &meetv1.ConferenceReading{Recordings: true}, FreshSpace: "spaces/s",
 			}, nil
 		},
 	}
