@@ -5,10 +5,12 @@ package stacktest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +40,17 @@ const (
 	lostStreams act = "start after the loss of the streams"
 	// unreadable is a command that nobody can decode, and a create after it.
 	unreadable act = "unreadable command"
+
+	// recorded is a meeting that is held, recorded and copied to a folder, and the night after it.
+	recorded act = "recording"
+	// uploaded is the same with an object storage.
+	uploaded act = "recording to S3"
+	// crowded is one with so many people that what is read of it takes more than one command.
+	crowded act = "recording of a crowd"
+	// damaged is one whose copy is damaged before it is checked.
+	damaged act = "damaged copy"
+	// shared lets people read the file of a recording.
+	shared act = "sharing of a recording"
 )
 
 // crashes says which acts pass each place at which a program can be made to crash. A place that is not here fails the test.
@@ -70,6 +83,26 @@ func crashes() map[string][]act {
 		"scheduler.acked_job":      {create, change, cancel},
 		// The calendar of the first event is read at once.
 		"scheduler.followed_calendar": {create},
+		"scheduler.noticed":           {recorded},
+		"scheduler.acked_notices":     {recorded},
+		"scheduler.observed":          {recorded},
+		"scheduler.posted_observed":   {recorded},
+		"scheduler.observed_part":     {crowded},
+
+		"scheduler.export_took_job":       {recorded},
+		"scheduler.export_created":        {recorded, uploaded},
+		"scheduler.export_half":           {recorded, uploaded},
+		"scheduler.export_streamed":       {recorded},
+		"scheduler.export_synced":         {recorded},
+		"scheduler.export_renamed":        {recorded},
+		"scheduler.export_uploaded":       {uploaded},
+		"scheduler.export_committed":      {recorded, uploaded},
+		"scheduler.export_done":           {recorded},
+		"scheduler.export_posted_outcome": {recorded},
+		"scheduler.export_acked":          {recorded},
+		"scheduler.export_fetched_anew":   {damaged},
+		"scheduler.export_shared_one":     {shared},
+		"scheduler.housekeeping_answered": {recorded},
 	}
 }
 
@@ -109,6 +142,9 @@ func places(t *testing.T) []string {
 // atOnce is how many stacks run side by side: most of the time they wait for a lease to end.
 const atOnce = 10
 
+// onlyPlaces picks some of the places, to look into one.
+var onlyPlaces = flag.String("crash.places", "", "regular expression of the failpoints to crash at; absent: all")
+
 func TestKillAtEveryPlaceBetweenTwoWrites(t *testing.T) {
 	names, cases := places(t), crashes()
 	for _, name := range names {
@@ -125,15 +161,18 @@ func TestKillAtEveryPlaceBetweenTwoWrites(t *testing.T) {
 			t.Errorf("failpoint %s is not in the source any more", name)
 		}
 	}
+	if *onlyPlaces != "" {
+		names = slices.DeleteFunc(names, func(name string) bool { return !regexp.MustCompile(*onlyPlaces).MatchString(name) })
+	}
 	// One Postgres for all; each place has a database and everything else of its own.
-	shared := stacktest.Start(t, stacktest.Options{Throwaway: true})
+	postgres := stacktest.Start(t, stacktest.Options{Throwaway: true})
 	slots := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
 	results := make(map[string]*crashResult, len(names))
 	for _, name := range names {
 		r := &crashResult{}
 		results[name] = r
-		r.stack = stacktest.Prepare(t, stacktest.Options{Postgres: shared, Env: []string{"MEET_POSTGRES_CONNS=2"}})
+		r.stack = stacktest.Prepare(t, stacktest.Options{Postgres: postgres, Env: append([]string{"MEET_POSTGRES_CONNS=2"}, settings(t, cases[name])...)})
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -247,6 +286,8 @@ func (c crash) during(ctx context.Context, a act, reference string) (p *stacktes
 		}
 	case lostStreams:
 		return c.duringStart(ctx, reference)
+	case recorded, uploaded, crowded, damaged, shared:
+		return c.duringRecording(ctx, a, reference)
 	case unreadable:
 		create := ask
 		ask = func() error { return errors.Join(c.stack.Publish("meet.cmd.meeting.create", "no JSON"), create()) }

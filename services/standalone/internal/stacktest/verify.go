@@ -126,7 +126,7 @@ func (s *Stack) Drain(tb testing.TB) {
 	tb.Logf("at rest %s after the last request", time.Since(begin).Round(10*time.Millisecond))
 }
 
-// AwaitRest returns once no job is due or out, but for calendars that are to be read some time, every event is numbered and published, and the work queues are empty. Nothing
+// AwaitRest returns once no job is due or out, but for what is to be looked at some time, every event is numbered and published, and the work queues are empty. Nothing
 // tells of the moment when nothing is left, so it is looked for.
 func (s *Stack) AwaitRest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, drainPatience, fmt.Errorf("not at rest after %s", drainPatience))
@@ -156,7 +156,7 @@ func (s *Stack) left(ctx context.Context, js jetstream.JetStream) (string, error
 	var left []string
 	counts, err := Query(ctx, s, pgx.RowTo[string], `
 		SELECT state || ' jobs: ' || count(*) || ' (' || min(id::text || ' meeting ' || coalesce(meeting_id, 0) || ' dispatch ' || dispatch || ' failed ' || failed_attempts || ' due ' || due_at || ' ' || left(history::text, 300)) || ')' FROM jobs
-		WHERE state = 'out' OR state = 'due' AND (meeting_id IS NOT NULL OR due_at <= now()) GROUP BY state
+		WHERE state = 'out' OR state = 'due' AND (class = 'google' OR due_at <= now()) GROUP BY state
 		UNION ALL SELECT 'events without a number: ' || count(*) FROM events WHERE seq IS NULL HAVING count(*) > 0
 		UNION ALL SELECT 'events not published: ' || last_seq - published_seq FROM relay WHERE published_seq < last_seq`)
 	if err != nil {
@@ -295,7 +295,7 @@ func (r row) atGoogle(p *Promise, events []GoogleEvent) (problems []string) {
 // verifyJobs: all work is done, and none was given up.
 func (s *Stack) verifyJobs(tb testing.TB) {
 	tb.Helper()
-	jobs, err := Query(tb.Context(), s, pgx.RowTo[string], "SELECT state || ' job ' || id || ' of meeting ' || meeting_id || ' ' || history FROM jobs WHERE state <> 'done' AND meeting_id IS NOT NULL")
+	jobs, err := Query(tb.Context(), s, pgx.RowTo[string], "SELECT state || ' job ' || id || ' of meeting ' || meeting_id || ' ' || history FROM jobs WHERE state <> 'done' AND class = 'google'")
 	if err != nil {
 		tb.Fatal(err)
 	}
