@@ -17,8 +17,8 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
-// partSize is what is sent at once. Two of them are in memory for each export, one that is sent and one that fills.
-const partSize = 6 << 20
+// partSize is what is sent at once: the least that S3 takes. Two of them are in memory for each export, one that is sent and one that fills.
+const partSize = 5 << 20
 
 // cloud is a bucket of an object storage.
 type cloud struct {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -33,7 +34,8 @@ const (
 func openS3(ctx context.Context, t target) (*connection, error) {
 	config, err := awsconfig.LoadDefaultConfig(ctx, func(o *awsconfig.LoadOptions) error {
 		o.Region, o.SharedConfigProfile = t.region, t.profile
-		o.HTTPClient = &http.Client{Transport: transport()}
+		// AWS's own kind of client, which takes AWS_CA_BUNDLE into account.
+		o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(tune)
 		return nil
 	})
 	if err != nil {
@@ -61,16 +63,19 @@ func openS3(ctx context.Context, t target) (*connection, error) {
 	}, nil
 }
 
-// transport has no limit on a whole request, which may be long; the job watches that something moves.
+// tune sets no limit on a whole request, which may be long; the job watches that something moves.
+func tune(t *http.Transport) {
+	t.Proxy = http.ProxyFromEnvironment
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.ForceAttemptHTTP2 = true
+	t.MaxIdleConnsPerHost = 16
+	t.IdleConnTimeout, t.TLSHandshakeTimeout = 90*time.Second, 10*time.Second
+}
+
 func transport() *http.Transport {
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
-	}
+	t := new(http.Transport)
+	tune(t)
+	return t
 }
 
 // partSizeOf is larger only where so many parts would not do.
@@ -220,6 +225,9 @@ func abortUploads(ctx context.Context, client *s3.Client, bucket, key string) er
 	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &bucket, Prefix: &key})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
+		if apiCode(err) == "NoSuchUpload" { // what some servers say for none
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("list uploads: %w", err)
 		}
