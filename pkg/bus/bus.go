@@ -17,20 +17,40 @@ import (
 	"github.com/nats-io/nuid"
 	"go.uber.org/fx"
 
+	"github.com/meet-middleware/meet-middleware/pkg/natsperm"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 )
 
 // Config of the connection to NATS.
 type Config struct {
 	URL      string        `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" help:"where NATS is; several servers of one cluster are separated by commas"`
-	Creds    string        `env:"NATS_CREDS" help:"path of a .creds file; absent: no credentials are sent"`
 	Replicas int           `env:"MEET_NATS_REPLICAS" envDefault:"1" help:"copies of each stream; 3 on a cluster of three"`
 	Wait     time.Duration `env:"MEET_NATS_WAIT" envDefault:"15s" help:"how long a start waits for NATS before it gives up with exit code 1"`
+	Login    Login
 
 	// Name of the client as NATS shows it: the service's. Set by code.
 	Name string `env:"-"`
+	// Guest makes streams that are missing and leaves those that are there as they are: only meetings may change them. Set by code.
+	Guest bool `env:"-"`
 	// InProcess connects without a socket to a server in this process. Set by standalone and tests.
 	InProcess nats.InProcessConnProvider `env:"-"`
+}
+
+// Check says what is wrong with the settings.
+func (c Config) Check() error { return checkURL(c.URL) }
+
+// Dial connects as the settings say, once.
+func (c Config) Dial(opts ...nats.Option) (*nats.Conn, error) {
+	login, err := c.Login.options()
+	if err != nil {
+		return nil, err
+	}
+	// A user may read its own inboxes alone; the random part tells apart those of several instances.
+	opts = append(append(opts, nats.Name(c.Name), nats.CustomInboxPrefix(natsperm.Inbox(inboxName(c.Name))+"."+nuid.Next())), login...)
+	if c.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(c.InProcess))
+	}
+	return nats.Connect(c.URL, opts...)
 }
 
 // ErrClosed is what a waiting call gets when the bus stops.
@@ -66,8 +86,10 @@ func (b *Bus) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Wait, fmt.Errorf("NATS did not answer at %s within %s", b.config.URL, b.config.Wait))
 	defer cancel()
 	said := false
+	var last error // what NATS said, which the end of the wait would hide
 	conn, err := backoff.Retry(ctx, func() (*nats.Conn, error) {
-		conn, err := nats.Connect(b.config.URL, b.options()...)
+		conn, err := b.config.Dial(b.options()...)
+		last = err
 		if err != nil && !said {
 			said = true
 			b.log.InfoContext(ctx, "waiting for NATS", "url", b.config.URL, "error", err)
@@ -75,7 +97,7 @@ func (b *Bus) Start(ctx context.Context) error {
 		return conn, err
 	}, backoff.WithBackOff(waitBackOff()))
 	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", errors.Join(err, context.Cause(ctx)))
+		return fmt.Errorf("connect to NATS: %w", errors.Join(context.Cause(ctx), last))
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -110,12 +132,11 @@ func waitBackOff() *backoff.ExponentialBackOff {
 }
 
 func (b *Bus) options() []nats.Option {
-	opts := []nats.Option{
-		nats.Name(b.config.Name),
+	return []nats.Option{
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // a password that is changed in the server first is no reason to give up for good
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
-		nats.CustomInboxPrefix("_INBOX_" + inboxName(b.config.Name) + "_" + nuid.Next()),
 		nats.PingInterval(20 * time.Second),
 		nats.Timeout(2 * time.Second),
 		nats.ReconnectBufSize(8 << 20),
@@ -136,13 +157,6 @@ func (b *Bus) options() []nats.Option {
 			b.onReconnect()
 		}),
 	}
-	if b.config.InProcess != nil {
-		opts = append(opts, nats.InProcessServer(b.config.InProcess))
-	}
-	if b.config.Creds != "" {
-		opts = append(opts, nats.UserCredentials(b.config.Creds))
-	}
-	return opts
 }
 
 // inboxName makes a client name fit for a subject token, so that permissions can name one service's inboxes.
@@ -205,13 +219,16 @@ func (b *Bus) Reconnected() <-chan struct{} {
 	return ch
 }
 
-// EnsureStreams makes the streams that are missing and brings those that are there to the code's configuration. It may be
-// repeated and may run in several processes at once.
+// EnsureStreams makes the streams that are missing and, unless [Config.Guest], brings those that are there to the code's
+// configuration. It may be repeated and may run in several processes at once.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	for _, stream := range subject.Streams(b.config.Replicas) {
 		// A create of what is there and equal changes nothing; an update rewrites the stream's files each time.
 		_, err := b.js.CreateStream(ctx, stream)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			if b.config.Guest {
+				continue
+			}
 			_, err = b.js.UpdateStream(ctx, stream)
 		}
 		if err != nil {

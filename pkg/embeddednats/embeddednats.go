@@ -37,6 +37,14 @@ type Config struct {
 	ServerName string // "" is "meet"
 	MaxMemory  int64  // bytes that memory streams may take; 0 is 64 MiB
 	MaxStore   int64  // bytes that file streams may take or reserve; 0 is 16 GiB
+	Users      []User // who is let in; none: everybody, to do everything
+}
+
+// User is one who is let in, also without a socket.
+type User struct {
+	Name, Password string
+	// Publish and Subscribe are the subjects that it may use; what is not listed is refused.
+	Publish, Subscribe []string
 }
 
 // Server is one private nats-server.
@@ -175,7 +183,20 @@ func (s *Server) options() *server.Options {
 	if s.port == 0 {
 		o.Port = server.RANDOM_PORT
 	}
+	for _, u := range s.cfg.Users {
+		o.Users = append(o.Users, &server.User{Username: u.Name, Password: u.Password, Permissions: &server.Permissions{
+			Publish: only(u.Publish), Subscribe: only(u.Subscribe),
+		}})
+	}
 	return o
+}
+
+// only allows these subjects; nats-server takes an empty list to mean all.
+func only(subjects []string) *server.SubjectPermission {
+	if len(subjects) == 0 {
+		return &server.SubjectPermission{Deny: []string{">"}}
+	}
+	return &server.SubjectPermission{Allow: subjects}
 }
 
 // Stop closes all connections and the store, and waits for both. Clients are to be drained before.

@@ -163,8 +163,10 @@ const (
 	// SchedulerAlive is published by each scheduler every few seconds, with a name of its own for this run.
 	SchedulerAlive = "meet.state.scheduler"
 
-	eventPrefix = "meet.evt."
-	deadPrefix  = "meet.dead."
+	commandPrefix = "meet.cmd."
+	queryPrefix   = "meet.query."
+	eventPrefix   = "meet.evt."
+	deadPrefix    = "meet.dead."
 )
 
 // GoogleAPIState says how an API of Google is doing.
@@ -185,6 +187,12 @@ func (e Event[Body]) Type() string { return strings.TrimPrefix(string(e), eventP
 
 // OfEvent is the subject that an event of this CloudEvents type is published on.
 func OfEvent(ceType string) string { return eventPrefix + ceType }
+
+// OfCommand is the subject of a command's aggregate and verb, such as "meeting.create".
+func OfCommand(action string) string { return commandPrefix + action }
+
+// OfQuery is the subject of a method that a service answers.
+func OfQuery(service, method string) string { return queryPrefix + service + "." + method }
 
 // Method is the last token of a query's subject.
 func (q Query[Req, Resp]) Method() string { return string(q)[strings.LastIndexByte(string(q), '.')+1:] }
