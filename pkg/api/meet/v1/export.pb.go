@@ -37,8 +37,10 @@ type ExportRecordingJob struct {
 	// Where it goes, below MEET_EXPORT_URL; the same in every attempt.
 	ObjectKey string `protobuf:"bytes,9,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
 	// Set once it was written: then it is only checked.
-	Sha256        string `protobuf:"bytes,10,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	SizeBytes     int64  `protobuf:"varint,11,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	Sha256    string `protobuf:"bytes,10,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	SizeBytes int64  `protobuf:"varint,11,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// What Drive said of the file when it was found, so that it is not asked again; absent while it had no checksum.
+	File          *ObservedFile `protobuf:"bytes,12,opt,name=file,proto3" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +150,13 @@ func (x *ExportRecordingJob) GetSizeBytes() int64 {
 		return x.SizeBytes
 	}
 	return 0
+}
+
+func (x *ExportRecordingJob) GetFile() *ObservedFile {
+	if x != nil {
+		return x.File
+	}
+	return nil
 }
 
 // RecordingExportedRequest is the outcome of an ExportRecordingJob, one after each of its two steps: the command
@@ -1113,7 +1122,7 @@ var File_meet_v1_export_proto protoreflect.FileDescriptor
 
 const file_meet_v1_export_proto_rawDesc = "" +
 	"\n" +
-	"\x14meet/v1/export.proto\x12\ameet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11meet/v1/job.proto\"\xe7\x02\n" +
+	"\x14meet/v1/export.proto\x12\ameet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18meet/v1/conference.proto\x1a\x11meet/v1/job.proto\"\x92\x03\n" +
 	"\x12ExportRecordingJob\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12'\n" +
@@ -1130,7 +1139,8 @@ const file_meet_v1_export_proto_rawDesc = "" +
 	"\x06sha256\x18\n" +
 	" \x01(\tR\x06sha256\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\v \x01(\x03R\tsizeBytes\"\xe7\x02\n" +
+	"size_bytes\x18\v \x01(\x03R\tsizeBytes\x12)\n" +
+	"\x04file\x18\f \x01(\v2\x15.meet.v1.ObservedFileR\x04file\"\xe7\x02\n" +
 	"\x18RecordingExportedRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bdispatch\x18\x02 \x01(\x03R\bdispatch\x12!\n" +
@@ -1235,20 +1245,22 @@ var file_meet_v1_export_proto_goTypes = []any{
 	(*HousekeepingJob)(nil),           // 12: meet.v1.HousekeepingJob
 	(*RunHousekeepingRequest)(nil),    // 13: meet.v1.RunHousekeepingRequest
 	(*RunHousekeepingResponse)(nil),   // 14: meet.v1.RunHousekeepingResponse
-	(*SyncFailure)(nil),               // 15: meet.v1.SyncFailure
-	(*timestamppb.Timestamp)(nil),     // 16: google.protobuf.Timestamp
+	(*ObservedFile)(nil),              // 15: meet.v1.ObservedFile
+	(*SyncFailure)(nil),               // 16: meet.v1.SyncFailure
+	(*timestamppb.Timestamp)(nil),     // 17: google.protobuf.Timestamp
 }
 var file_meet_v1_export_proto_depIdxs = []int32{
-	15, // 0: meet.v1.RecordingExportedRequest.failure:type_name -> meet.v1.SyncFailure
-	15, // 1: meet.v1.ExportVerifiedRequest.failure:type_name -> meet.v1.SyncFailure
-	15, // 2: meet.v1.ExportDeletedRequest.failure:type_name -> meet.v1.SyncFailure
-	15, // 3: meet.v1.RecordingSharedRequest.failure:type_name -> meet.v1.SyncFailure
-	16, // 4: meet.v1.RunHousekeepingResponse.next_at:type_name -> google.protobuf.Timestamp
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	15, // 0: meet.v1.ExportRecordingJob.file:type_name -> meet.v1.ObservedFile
+	16, // 1: meet.v1.RecordingExportedRequest.failure:type_name -> meet.v1.SyncFailure
+	16, // 2: meet.v1.ExportVerifiedRequest.failure:type_name -> meet.v1.SyncFailure
+	16, // 3: meet.v1.ExportDeletedRequest.failure:type_name -> meet.v1.SyncFailure
+	16, // 4: meet.v1.RecordingSharedRequest.failure:type_name -> meet.v1.SyncFailure
+	17, // 5: meet.v1.RunHousekeepingResponse.next_at:type_name -> google.protobuf.Timestamp
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_export_proto_init() }
@@ -1256,6 +1268,7 @@ func file_meet_v1_export_proto_init() {
 	if File_meet_v1_export_proto != nil {
 		return
 	}
+	file_meet_v1_conference_proto_init()
 	file_meet_v1_job_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -42,7 +42,7 @@ func (u *Unit) WantExport(m *meeting.Meeting, account string, r *conference.Reco
 	if at.IsZero() {
 		at = u.Now
 	}
-	copied := &export.Recording{ID: r.ID, MeetingID: m.ID, Account: account, DriveFileID: r.DriveFileID, State: conference.ExportPending}
+	copied := &export.Recording{ID: r.ID, MeetingID: m.ID, Account: account, DriveFileID: r.DriveFileID, File: r.File, State: conference.ExportPending}
 	copied.Key = u.Keeping.Export.Key.Of(&export.Source{
 		At: at.In(u.Keeping.Export.Zone), RecordingID: r.ID, MeetingID: int64(m.ID), MeetingUID: m.UID, Organizer: m.OrganizerEmail,
 		Reference: m.ExternalReference, FileName: r.File.Name, MimeType: r.File.MimeType,

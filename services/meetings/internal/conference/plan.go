@@ -237,6 +237,16 @@ type Ask struct {
 	Transcripts, Entries                                        bool
 }
 
+// uncopied: all that there is of it is its file, and no copy is being made.
+func (r *Recording) uncopied() bool {
+	switch r.Export {
+	case ExportNone, ExportFailed, ExportMismatch, ExportGone:
+		return r.DriveFileID != ""
+	case ExportPending, ExportExported, ExportVerified, ExportDeleted:
+	}
+	return false
+}
+
 // Plan says what to read now. asked: somebody asked for it, so that it is read whatever is known.
 func (l *Ledger) Plan(rules Rules, asked bool, now time.Time) Plan {
 	var p Plan
@@ -277,9 +287,9 @@ func (l *Ledger) Plan(rules Rules, asked bool, now time.Time) Plan {
 			p.Readings = append(p.Readings, ask)
 		}
 	}
-	if len(p.Readings) == 0 && !list { // all is known: is the file still there?
+	if len(p.Readings) == 0 && !list { // all is known: is the file still there, or has it come?
 		for _, c := range l.Conferences {
-			if !c.Gone(now) && slices.ContainsFunc(c.Recordings, func(r *Recording) bool { return r.DriveFileID != "" && r.Export != ExportVerified }) {
+			if !c.Gone(now) && slices.ContainsFunc(c.Recordings, func(r *Recording) bool { return r.unsettled() || r.uncopied() }) {
 				p.Readings = append(p.Readings, Ask{Record: c.Record, Ended: true, Recordings: true, Files: true})
 			}
 		}

@@ -43,7 +43,9 @@ type Recording struct {
 	Generated bool
 	// Account is in whose name Drive is read.
 	Account, DriveFileID string
-	State                conference.ExportState
+	// File is what Drive told of the file when it was found; set where a copy is first asked for.
+	File  conference.File
+	State conference.ExportState
 	// SourceGone: Drive no longer has the file.
 	SourceGone             bool
 	Key, URI, SHA256       string
@@ -94,6 +96,11 @@ func (r *Recording) Job(id string, m *meeting.Meeting, now time.Time) *task.Task
 	t.Payload = map[string]any{
 		"recordingId": t.Key, "meetingId": strconv.FormatInt(int64(m.ID), 10), "meetingUid": m.UID, "account": r.Account,
 		"driveFileId": r.DriveFileID, "objectKey": r.Key,
+	}
+	if f := r.File; f.SHA256 != "" || f.MD5 != "" { // else Drive is asked once more: it may have a checksum by then
+		t.Payload["file"] = map[string]any{
+			"state": string(f.State), "sizeBytes": strconv.FormatInt(f.SizeBytes, 10), "sha256": f.SHA256, "md5": f.MD5,
+		}
 	}
 	return t
 }

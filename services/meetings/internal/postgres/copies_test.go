@@ -14,6 +14,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/conference"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/export"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
@@ -130,6 +131,9 @@ func TestARecordingIsCopiedThenCheckedAndItsMeetingFollows(t *testing.T) {
 			t.Errorf("payload %s is %v, want %v", name, payload[name], want)
 		}
 	}
+	if file, _ := payload["file"].(map[string]any); file["sizeBytes"] != "1000" || file["sha256"] != "ab" || file["state"] != "present" {
+		t.Errorf("the check has read what Drive says of the file, and the export is told %v", file)
+	}
 	version := ask[int64](t, i, `SELECT version FROM meetings`)
 	first := i.copied(t, streamed)
 	if got := i.recordingState(t, m); got != "exported" {
@@ -214,6 +218,9 @@ func TestACopyThatFailsIsToldAndHealsAtNight(t *testing.T) {
 			}
 			if !c.heals {
 				return
+			}
+			if asks := ask[bool](t, i, `SELECT NOT payload ? 'file' FROM jobs WHERE kind = 'export_recording'`); asks != (c.state != "file_generated") {
+				t.Errorf("renewed, Drive is asked about the file anew: %v", asks)
 			}
 			i.copied(t, checked())
 			if got := i.recordingState(t, m); got != "verified" {
@@ -526,6 +533,47 @@ func TestAFileWithoutACopyIsLookedAtAgainEverLessOften(t *testing.T) {
 		}
 	}
 	if !slices.Equal(looked, []int{1, 2, 4, 8, 16}) {
+		t.Errorf("looked at after %v days", looked)
+	}
+}
+
+func TestARecordingWithoutAFileIsLookedAtAgainAFewTimesAndOthersThatAreFinalAreNot(t *testing.T) {
+	i := newInstance(t)
+	i.keeps(t, nil)
+	m := i.toRecord(t, "s")
+	none := happened("s", "s")
+	none.Recordings[0].State, none.Recordings[0].DriveFileID, none.Recordings[0].File = conference.ArtifactEnded, "", nil
+	i.clock.Advance(26 * time.Hour) // a day after the end
+	i.observe(t, m, none)
+	if got := i.recordingState(t, m); got != "missing FILE_NOT_GENERATED" {
+		t.Fatalf("it is %s", got)
+	}
+	for reason, n := range map[string]int{"NEVER_STARTED": 1001, "NOT_HELD": 1002, "FILE_DELETED": 1003, "EXPORT_MISMATCH": 1004} {
+		i.exec(t, `INSERT INTO meetings SELECT (jsonb_populate_record(m, jsonb_build_object('id', $1::int, 'uid', gen_random_uuid(), 'recording_reason', $2::text,
+			'space', '', 'meeting_code', '', 'google_event_id', ''))).* FROM meetings m WHERE id = $3`, n, reason, int64(m))
+	}
+	if err := i.PlanPeriodic(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var looked []int
+	for n := 2; n <= 12; n++ {
+		i.clock.Advance(day)
+		if got := i.ran(t, app.KindSyncAll); got["meetings"] != 0.0 {
+			looked = append(looked, n)
+			if got["meetings"] != 1.0 {
+				t.Fatalf("%v meetings are looked at", got["meetings"])
+			}
+			l, err := i.store.Ledger(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if asks := l.Plan(conference.Rules{}, false, i.clock.Now()).Readings; len(asks) != 1 || !asks[0].Recordings {
+				t.Errorf("after %d days it is asked for %+v", n, asks)
+			}
+			i.observe(t, m, none)
+		}
+	}
+	if !slices.Equal(looked, []int{3, 7}) {
 		t.Errorf("looked at after %v days", looked)
 	}
 }

@@ -106,6 +106,8 @@ type Export struct {
 	// SHA256 is set once the object was written: then it is only checked. Size is its length then.
 	SHA256 string
 	Size   int64
+	// File is what Drive said of the file before; without a checksum Drive is asked.
+	File File
 	// Failed attempts before this one.
 	Failed int
 }
@@ -202,13 +204,17 @@ func (e *Exports) export(ctx context.Context, w Export) (Exported, error) {
 	return anew, nil
 }
 
-// fetch makes the object be what Drive has. Bytes that are not what Drive says are fetched once more. adopt lets an object be
-// that is there already and right.
+// fetch makes the object be what Drive has. Bytes that are not what Drive says are fetched once more, after asking it again. adopt
+// lets an object be that is there already and right.
 func (e *Exports) fetch(ctx context.Context, w Export, adopt bool) (Exported, error) {
+	known := w.File.SHA256 != "" || w.File.MD5 != ""
 	for second := false; ; second = true {
-		file, err := e.file(ctx, w)
-		if err != nil {
-			return Exported{}, err
+		file := w.File
+		if !known || second {
+			var err error
+			if file, err = e.file(ctx, w); err != nil {
+				return Exported{}, err
+			}
 		}
 		if file.State == FileGone {
 			if found, ok := e.orphan(ctx, w, adopt); ok {
@@ -226,10 +232,16 @@ func (e *Exports) fetch(ctx context.Context, w Export, adopt bool) (Exported, er
 			}
 		}
 		out, err := e.copy(ctx, w, file)
-		if !codeIs(err, CodeExportMismatch) || second {
+		switch {
+		case second:
+			return out, err
+		case codeIs(err, CodeExportMismatch):
+			e.log.WarnContext(ctx, "the bytes are not what Drive says of the file, they are fetched anew", "object", w.Key, "error", err)
+		case known && codeIs(err, CodeFileGone):
+			e.log.WarnContext(ctx, "Drive does not give out a file that it had, it is asked about it", "object", w.Key, "error", err)
+		default:
 			return out, err
 		}
-		e.log.WarnContext(ctx, "the bytes are not what Drive says of the file, they are fetched anew", "object", w.Key, "error", err)
 	}
 }
 

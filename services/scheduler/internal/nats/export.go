@@ -217,7 +217,7 @@ func (x *ExportJobs) export(ctx context.Context, in *meetv1.ExportRecordingJob, 
 	} else {
 		out, ok = x.exports.Export(ctx, job.Export{
 			Account: in.GetAccount(), FileID: in.GetDriveFileId(), Key: in.GetObjectKey(), SHA256: in.GetSha256(), Size: in.GetSizeBytes(),
-			Failed: int(in.GetFailedAttempts()),
+			File: decodeFile(in.GetFile()), Failed: int(in.GetFailedAttempts()),
 		})
 	}
 	step := stepExported
@@ -302,6 +302,11 @@ func (x *ExportJobs) report(ctx context.Context, msg jetstream.Msg, in fileJob, 
 		return struct{}{}, r.post(ctx, envelope)
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(postPatience))
 	return err
+}
+
+// decodeFile is a file without anything for nil.
+func decodeFile(f *meetv1.ObservedFile) job.File {
+	return job.File{State: job.FileState(f.GetState()), Size: f.GetSizeBytes(), SHA256: f.GetSha256(), MD5: f.GetMd5()}
 }
 
 // encodeFailure is nil for nil.

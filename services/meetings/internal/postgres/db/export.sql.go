@@ -315,6 +315,8 @@ SELECT m.id FROM meetings m WHERE m.recording_state NOT IN ('not_expected', 'ver
     OR m.recording_state = 'expected' AND m.scheduled_start IS NULL AND m.created_at <= $2::timestamptz
     OR m.recording_state = 'started' OR m.recording_state = 'ended'
     OR m.recording_state = 'missing' AND m.scheduled_start > $3::timestamptz AND m.recording_reason = 'FILE_NOT_GENERATED'
+        AND EXISTS (SELECT FROM conferences c WHERE c.meeting_id = m.id
+            AND c.recordings_read_at + greatest(c.recordings_read_at - c.ended_at, interval '20 hours') <= $2::timestamptz)
     OR m.recording_state = 'file_generated' AND (m.scheduled_start > $4::timestamptz OR m.scheduled_start IS NULL)
         AND EXISTS (SELECT FROM recordings r WHERE r.meeting_id = m.id AND r.export_state = 'none' AND r.drive_file_id <> ''
             AND ($5::boolean OR r.available_at > $4::timestamptz
@@ -332,7 +334,7 @@ type MeetingsToCheckParams struct {
 }
 
 // Each part has its place in the index of what is not settled. A file without a copy is looked at again for 30 days, at pauses that
-// double; where copies are made, at once.
+// double; where copies are made, at once. So is for a week whether a file came late: a first look that found none was a day after the end.
 func (q *Queries) MeetingsToCheck(ctx context.Context, arg MeetingsToCheckParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, meetingsToCheck,
 		arg.After,
@@ -409,7 +411,7 @@ WITH lost AS (
     ORDER BY r.id LIMIT 5000
 ), again AS (
     UPDATE jobs j SET state = 'due', due_at = $2::timestamptz, failed_attempts = 0, history = '[]', ended_at = NULL,
-        payload = j.payload - 'sha256' - 'sizeBytes'
+        payload = j.payload - 'sha256' - 'sizeBytes' - 'file'
     FROM lost WHERE j.kind = 'export_recording' AND j.key = lost.id::text AND j.key <> '' AND j.state IN ('done', 'failed')
     RETURNING lost.id
 )
