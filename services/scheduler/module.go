@@ -77,7 +77,7 @@ type Settings struct {
 
 // Check completes the settings and names those that are missing together.
 func (s *Settings) Check() error {
-	s.Bus.Name = "scheduler"
+	s.Bus.Name, s.Bus.Guest = "scheduler", true
 	s.Service.Development = s.Log.Debug || s.Addr == "" || httpserver.Loopback(s.Addr)
 	return errors.Join(s.Service.CheckTarget(false), s.Clock.CheckAgainst(s.Service.Emulated()))
 }

@@ -167,7 +167,7 @@ func TestAStackThatDoesNotRunIsNoMistakeBeforeItsStart(t *testing.T) {
 	for info := range js.ListStreams(t.Context()).Info() {
 		t.Errorf("it made the stream %s", info.Config.Name)
 	}
-	report = stack(t, Visited(bus.Config{URL: server.ClientURL(), Creds: filepath.Join(t.TempDir(), "none.creds")}))
+	report = stack(t, Visited(bus.Config{URL: server.ClientURL(), Login: bus.Login{Creds: filepath.Join(t.TempDir(), "none.creds")}}))
 	if got := find(report, "nats"); got.Status != Failed || !strings.Contains(got.Detail, "NATS_CREDS") {
 		t.Errorf("with credentials that are not there: %+v", got)
 	}

@@ -38,11 +38,7 @@ func Joined(b *bus.Bus) Broker {
 // Visited is the broker at an address, which need not run.
 func Visited(c bus.Config) Broker {
 	return Broker{Connect: func(context.Context) (*nats.Conn, func(), error) {
-		opts := []nats.Option{nats.Name("doctor"), nats.Timeout(stackWait / 2), nats.NoReconnect()}
-		if c.Creds != "" {
-			opts = append(opts, nats.UserCredentials(c.Creds))
-		}
-		conn, err := nats.Connect(c.URL, opts...)
+		conn, err := c.Dial(nats.Timeout(stackWait/2), nats.NoReconnect())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -60,7 +56,7 @@ func StackChecks(b Broker) []Check {
 	}
 }
 
-const placeNATS = "the settings NATS_URL and NATS_CREDS, the same for every service"
+const placeNATS = "the setting NATS_URL, the same for every service, and the others that start with NATS_"
 
 // missing is a part of the stack that is not there: a mistake once the stack runs.
 func (b Broker) missing(place, paste, format string, args ...any) Finding {
@@ -76,11 +72,11 @@ func (b Broker) nats(ctx context.Context, v *Visit) Finding {
 	conn, leave, err := b.Connect(ctx)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return failed(placeNATS, "", "NATS does not let this program in; NATS_CREDS names the wrong file, or none")
+		return failed(placeNATS, "", "NATS does not let this program in: NATS_USER, NATS_CREDS or NATS_NKEY_FILE is another user's, or not set")
 	case err != nil && (errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || b.Running):
 		return b.missing(placeNATS, "NATS_URL=nats://127.0.0.1:4222", "NATS does not answer")
 	case err != nil: // a credentials file that can't be read, an address that is none
-		return failed(placeNATS, "", "NATS can't be asked: NATS_URL is no address, or the file of NATS_CREDS can't be read")
+		return failed(placeNATS, "", "NATS can't be asked: NATS_URL is no address, or the file of NATS_CREDS, NATS_NKEY_FILE or NATS_CA_FILE can't be used")
 	}
 	v.broker, v.leave = conn, leave
 	return ok("connected to NATS %s", conn.ConnectedServerVersion())
