@@ -64,6 +64,8 @@ type HeldNeeds struct {
 	// AttendedRecords and AttendedSpaces also in Attended and People.
 	Records, Spaces                 []string
 	AttendedRecords, AttendedSpaces []string
+	// SpaceOf tells of a record the space, where that is known.
+	SpaceOf map[string]string
 	// New are Google's names of what may need a row; each that has none takes a number.
 	New NewNames
 	// Entries are names of transcript entries, of which is told which are stored.
@@ -84,6 +86,11 @@ type Held struct {
 	dirtyLedgers map[meeting.ID]struct{}
 	// Records and Spaces find a meeting by Google's names.
 	Records, Spaces map[string]meeting.ID
+	// Kept are notices of the records asked for that came before their conferences were known. NewKept are to be kept, those of
+	// DoneKept to be forgotten.
+	Kept     map[string][]conference.Kept
+	NewKept  []conference.Notice
+	DoneKept map[string]struct{}
 	// Numbers are for new rows, by Google's names; KnownEntries are stored.
 	Numbers      map[string]int64
 	KnownEntries map[string]struct{}
@@ -103,7 +110,7 @@ func newHeld() Held {
 		Ledgers: map[meeting.ID]*conference.Ledger{}, dirtyLedgers: map[meeting.ID]struct{}{}, Records: map[string]meeting.ID{},
 		Spaces: map[string]meeting.ID{}, Numbers: map[string]int64{}, KnownEntries: map[string]struct{}{},
 		Owners: map[conference.OwnerID]*conference.Owner{}, dirtyOwners: map[conference.OwnerID]struct{}{}, Began: map[string]time.Time{},
-		SpaceOwners: map[string]time.Time{}, Nudged: map[meeting.ID]struct{}{},
+		Kept: map[string][]conference.Kept{}, DoneKept: map[string]struct{}{}, SpaceOwners: map[string]time.Time{}, Nudged: map[meeting.ID]struct{}{},
 	}
 }
 
@@ -152,6 +159,20 @@ func (u *Unit) held(record, space string) *conference.Ledger {
 		return u.Ledgers[id]
 	}
 	return nil
+}
+
+// recall takes in what notices told of a conference before it was known.
+func (u *Unit) recall(l *conference.Ledger, record string) (facts []meeting.Event, look bool, err error) {
+	kept := u.Kept[record]
+	if len(kept) == 0 {
+		return nil, false, nil
+	}
+	facts, look, done, err := l.Recall(kept, u.world())
+	if err == nil && done {
+		delete(u.Kept, record)
+		u.DoneKept[record] = struct{}{}
+	}
+	return facts, look, err
 }
 
 // settleLedger draws what follows for a meeting from what was taken in, and moves its check row unless that is another's to do.

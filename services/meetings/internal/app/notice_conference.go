@@ -54,16 +54,25 @@ func (c *ConferenceNoticed) Apply(u *Unit, _ *Command) (Result, error) {
 			if !slices.Contains(order, l) {
 				order = append(order, l)
 			}
+			before, soon, err := u.recall(l, notice.Record())
+			if err != nil {
+				return Result{}, err
+			}
 			facts, look, err := l.Noticed(notice, w)
 			if err != nil {
 				return Result{}, err
 			}
-			result.Facts = append(result.Facts, facts...)
-			looks[l.Meeting.ID] = looks[l.Meeting.ID] || look
+			result.Facts = append(append(result.Facts, before...), facts...)
+			looks[l.Meeting.ID] = looks[l.Meeting.ID] || look || soon
+		}
+		unknown := l == nil && notice.Record() != "" && !notice.At.IsZero()
+		if unknown {
+			u.NewKept = append(u.NewKept, *notice)
+			u.Kept[notice.Record()] = append(u.Kept[notice.Record()], conference.Kept{Notice: *notice, CameAt: u.Now})
 		}
 		if owner := u.noticedOwner(notice); owner != nil {
-			unknown := l == nil && notice.Record() != ""
-			result.OwnerFacts = append(result.OwnerFacts, owner.Noticed(notice, unknown, u.Now)...)
+			look := unknown && !owner.Listed(u.Kept[notice.Record()])
+			result.OwnerFacts = append(result.OwnerFacts, owner.Noticed(notice, look, u.Now)...)
 			u.dirtyOwners[owner.ID] = struct{}{}
 			if l != nil && owner.NoticedAt.After(l.Owner.NoticedAt) {
 				l.Owner.NoticedAt = owner.NoticedAt

@@ -44,6 +44,10 @@ func (c *ConferenceObserved) Needs(n *Needs) {
 		n.New.Conferences = append(n.New.Conferences, o.Record)
 		if o.Space != "" {
 			n.Spaces = append(n.Spaces, o.Space)
+			if n.SpaceOf == nil {
+				n.SpaceOf = map[string]string{}
+			}
+			n.SpaceOf[o.Record] = o.Space
 		}
 		if o.AttendeesRead || len(o.Attendees) > 0 {
 			n.AttendedRecords = append(n.AttendedRecords, o.Record)
@@ -78,6 +82,7 @@ func (c *ConferenceObserved) Apply(u *Unit, _ *Command) (Result, error) {
 		}
 	}
 	w := u.world()
+	looks := map[meeting.ID]bool{}
 	for i := range c.Conferences {
 		o := &c.Conferences[i]
 		l := u.held(o.Record, o.Space)
@@ -90,7 +95,17 @@ func (c *ConferenceObserved) Apply(u *Unit, _ *Command) (Result, error) {
 			return Result{}, err
 		}
 		result.Facts = append(result.Facts, facts...)
+		if l.Find(o.Record) == nil {
+			continue
+		}
+		u.Records[o.Record] = l.Meeting.ID
 		u.began(l, o.StartedAt)
+		facts, look, err := u.recall(l, o.Record)
+		if err != nil {
+			return Result{}, err
+		}
+		result.Facts = append(result.Facts, facts...)
+		looks[l.Meeting.ID] = looks[l.Meeting.ID] || look && !o.RecordingsRead
 	}
 	own := u.Ledgers[c.MeetingID]
 	if own != nil {
@@ -108,6 +123,11 @@ func (c *ConferenceObserved) Apply(u *Unit, _ *Command) (Result, error) {
 		if l != own {
 			if err := u.replan(l); err != nil {
 				return Result{}, err
+			}
+			if looks[l.Meeting.ID] {
+				if err := u.look(l); err != nil {
+					return Result{}, err
+				}
 			}
 		}
 	}

@@ -76,4 +76,6 @@ const (
 	KeepCommands = 24 * time.Hour
 	// KeepJobs is how long a job that is over can be looked at.
 	KeepJobs = 30 * 24 * time.Hour
+	// KeepNotices is how long notices of a conference that is not known wait for a listing to bring it.
+	KeepNotices = 24 * time.Hour
 )

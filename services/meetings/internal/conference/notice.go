@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,19 @@ const (
 )
 
 // ParseNoticeType reads a ce-type; the zero type for one that is of no interest.
-func ParseNoticeType(ceType string) NoticeType {
+func ParseNoticeType(ceType string) NoticeType { return noticeTypes()[ceType] }
+
+// String is the ce-type.
+func (t NoticeType) String() string {
+	for name, parsed := range noticeTypes() {
+		if parsed == t {
+			return name
+		}
+	}
+	return ""
+}
+
+func noticeTypes() map[string]NoticeType {
 	return map[string]NoticeType{
 		"google.workspace.meet.conference.v2.started":                ConferenceStarted,
 		"google.workspace.meet.conference.v2.ended":                  ConferenceEnded,
@@ -58,7 +71,7 @@ func ParseNoticeType(ceType string) NoticeType {
 		"google.workspace.events.subscription.v1.suspended":          SubscriptionSuspended,
 		"google.workspace.events.subscription.v1.expirationReminder": SubscriptionReminder,
 		"google.workspace.events.subscription.v1.expired":            SubscriptionExpired,
-	}[ceType]
+	}
 }
 
 // Lifecycle tells whether it is about the subscription itself.
@@ -77,6 +90,9 @@ func (n *Notice) Attendee() string {
 	}
 	return record + "/participants/" + id
 }
+
+// Personal tells whether it is about a person's coming or going.
+func (n *Notice) Personal() bool { return n.Type == ParticipantJoined || n.Type == ParticipantLeft }
 
 // Rows are the names of what may need a row because of it.
 func (n *Notice) Rows() []string {
@@ -133,6 +149,33 @@ func (l *Ledger) Noticed(n *Notice, w *World) (events []meeting.Event, look bool
 	case ConferenceStarted, SubscriptionSuspended, SubscriptionReminder, SubscriptionExpired: // nothing that is not known
 	}
 	return nil, false, nil
+}
+
+// Kept is a notice of a conference that was not known when it came.
+type Kept struct {
+	Notice
+
+	// CameAt is when it was kept.
+	CameAt time.Time
+}
+
+// Recall takes in, in the order in which they happened, notices that came before their conference was known. look: there is
+// something to be read at once. They are of no more use, unless done is false.
+func (l *Ledger) Recall(kept []Kept, w *World) (events []meeting.Event, look, done bool, err error) {
+	slices.SortStableFunc(kept, func(a, b Kept) int { return a.At.Compare(b.At) })
+	for i := range kept {
+		n := &kept[i].Notice
+		c := l.Find(n.Record())
+		if c == nil || n.Personal() && !c.AttendeesLoaded {
+			return events, look, false, nil
+		}
+		told, soon, err := l.Noticed(n, w)
+		if err != nil {
+			return nil, false, false, err
+		}
+		events, look = append(events, told...), look || soon
+	}
+	return events, look, true, nil
 }
 
 // Gone tells whether Google has forgotten the conference by now.

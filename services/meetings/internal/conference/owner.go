@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
@@ -235,6 +236,12 @@ func (o *Owner) subscribed(s Subscription, now time.Time) []SubscriptionChanged 
 		return nil
 	}
 	return []SubscriptionChanged{{o}}
+}
+
+// Listed tells whether the account was listed since notices of a conference began to come, and Google had time to show it: it is
+// none of ours, or the next listing shows it.
+func (o *Owner) Listed(kept []Kept) bool {
+	return slices.ContainsFunc(kept, func(k Kept) bool { return o.ListedUntil.After(k.CameAt.Add(time.Minute)) })
 }
 
 // Noticed takes note at now of a notice; look: there is something to be read at once.

@@ -32,6 +32,12 @@ func (s *Store) resolveHeld(ctx context.Context, conn *pgxpool.Conn, u *app.Unit
 				u.Records[r.Record] = meeting.ID(r.MeetingID)
 			}
 			return err
+		}, func(q *db.Queries) error {
+			rows, err := q.KeptNotices(ctx, n.Records)
+			for i := range rows {
+				keep(u, &rows[i])
+			}
+			return err
 		})
 	}
 	if len(n.Spaces) > 0 {
@@ -46,6 +52,7 @@ func (s *Store) resolveHeld(ctx context.Context, conn *pgxpool.Conn, u *app.Unit
 	if err := pipeline(ctx, conn, nil, reads); err != nil {
 		return err
 	}
+	recall(u, n)
 	add := func(id meeting.ID, attended bool) {
 		ref := meeting.Ref{ID: id}
 		n.Meetings, n.Ledgers = append(n.Meetings, ref), append(n.Ledgers, ref)
@@ -61,6 +68,35 @@ func (s *Store) resolveHeld(ctx context.Context, conn *pgxpool.Conn, u *app.Unit
 	}
 	n.Meetings, n.Ledgers, n.Attended, n.People = once(n.Meetings), once(n.Ledgers), once(n.Attended), once(n.People)
 	return nil
+}
+
+// keep takes a notice of a conference that was not known when it came.
+func keep(u *app.Unit, r *db.PendingNotice) {
+	u.Kept[r.Record] = append(u.Kept[r.Record], conference.Kept{
+		Notice: conference.Notice{Type: conference.ParseNoticeType(r.Type), Resource: r.Resource, At: r.At.UTC()}, CameAt: r.CreatedAt.UTC(),
+	})
+}
+
+// recall adds what notices that were kept need once their conferences are known.
+func recall(u *app.Unit, n *app.Needs) {
+	for record, kept := range u.Kept {
+		for i := range kept {
+			notice := &kept[i].Notice
+			switch rows := notice.Rows(); notice.Type { //nolint:exhaustive // the others make no row
+			case conference.ParticipantJoined, conference.ParticipantLeft:
+				n.New.Attendees = append(n.New.Attendees, rows...)
+				n.AttendedRecords = append(n.AttendedRecords, record)
+				if space := n.SpaceOf[record]; space != "" {
+					n.AttendedSpaces = append(n.AttendedSpaces, space)
+				}
+			case conference.RecordingStarted, conference.RecordingEnded:
+				n.New.Recordings = append(n.New.Recordings, rows...)
+			case conference.TranscriptStarted, conference.TranscriptEnded, conference.TranscriptGenerated:
+				n.New.Transcripts = append(n.New.Transcripts, rows...)
+			default:
+			}
+		}
+	}
 }
 
 // once takes out doubles, keeping the order.
@@ -467,7 +503,32 @@ func saveHeld(ctx context.Context, q *db.Queries, u *app.Unit) error {
 	return errors.Join(
 		saveConferences(ctx, q, dirty), saveAttendees(ctx, q, dirty), saveSessions(ctx, q, dirty), saveRecordings(ctx, q, dirty),
 		saveTranscripts(ctx, q, dirty), savePresences(ctx, q, dirty), nudgeChecks(ctx, q, u), saveOwners(ctx, q, u),
+		saveNotices(ctx, q, u),
 	)
+}
+
+// saveNotices keeps notices of conferences that are not known, and forgets those that were of use.
+func saveNotices(ctx context.Context, q *db.Queries, u *app.Unit) error {
+	if len(u.DoneKept) > 0 {
+		if err := q.ForgetNotices(ctx, slices.Sorted(maps.Keys(u.DoneKept))); err != nil {
+			return err
+		}
+	}
+	p := db.KeepNoticesParams{CreatedAt: u.Now}
+	for i := range u.NewKept {
+		n := &u.NewKept[i]
+		if _, done := u.DoneKept[n.Record()]; done { // in the same batch
+			continue
+		}
+		p.Records = append(p.Records, n.Record())
+		p.Resources = append(p.Resources, n.Resource)
+		p.Types = append(p.Types, n.Type.String())
+		p.Ats = append(p.Ats, n.At)
+	}
+	if len(p.Records) == 0 {
+		return nil
+	}
+	return q.KeepNotices(ctx, p)
 }
 
 func saveConferences(ctx context.Context, q *db.Queries, dirty []*conference.Ledger) error {

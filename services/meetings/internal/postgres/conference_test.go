@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,6 +66,19 @@ func (i *instance) notice(tb testing.TB, notices ...conference.Notice) {
 	c := command("conference.noticed", &app.ConferenceNoticed{Notices: notices})
 	c.Outcome = true
 	i.accept(tb, c)
+}
+
+// sweep deletes what is kept long enough, as the leader does.
+func (i *instance) sweep(tb testing.TB) {
+	tb.Helper()
+	lead, err := i.store.Lead(tb.Context())
+	if err != nil || lead == nil {
+		tb.Fatal("does not lead:", err)
+	}
+	_, err = lead.Sweep(tb.Context(), i.clock.Now())
+	if err = errors.Join(err, lead.Close(tb.Context())); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // happened is a conference of a space that was held, recorded and attended, as a full reading shows it.
@@ -329,5 +343,83 @@ func TestTwoInstancesThatObserveTheSameAtOnceMakeOneRow(t *testing.T) {
 	}
 	if n := ask[int64](t, i, `SELECT count(*) FROM events WHERE type = 'meeting.started'`); n != 10 {
 		t.Errorf("%d conferences were told to have started, want 10", n)
+	}
+}
+
+func TestNoticesThatComeBeforeTheirConferenceIsKnownAreToldWithIt(t *testing.T) {
+	i := newInstance(t)
+	m := i.toRecord(t, "s")
+	began, record := today.Add(time.Hour), "conferenceRecords/a"
+	early := []conference.Notice{
+		{Type: conference.ConferenceStarted, At: began, Resource: record},
+		{Type: conference.RecordingStarted, At: began.Add(2 * time.Second), Resource: record + "/recordings/r"},
+		{Type: conference.ParticipantJoined, At: began.Add(time.Second), Resource: record + "/participants/1/participantSessions/1"},
+	}
+	i.clock.Advance(time.Hour + time.Minute)
+	i.notice(t, early...)
+	i.notice(t, early...) // doubled
+	if n := ask[int64](t, i, `SELECT count(*) FROM pending_notices`); n != 3 {
+		t.Fatalf("%d notices are kept", n)
+	}
+	running := conference.Observed{Record: record, Space: "spaces/s", StartedAt: began, RecordRead: true}
+	i.observe(t, m, running)
+	for _, fact := range []string{"meeting.started", "recording.started", "participant.joined"} {
+		if n := ask[int64](t, i, `SELECT count(*) FROM events WHERE type = $1`, fact); n != 1 {
+			t.Errorf("%s was told %d times", fact, n)
+		}
+	}
+	if at := ask[time.Time](t, i, `SELECT started_at FROM recordings WHERE meeting_id = $1`, int64(m)); !at.Equal(began.Add(2 * time.Second)) {
+		t.Errorf("the recording started at %s", at)
+	}
+	if n := ask[int64](t, i, `SELECT count(*) FROM pending_notices`); n != 0 {
+		t.Errorf("%d notices are still kept", n)
+	}
+	i.notice(t, early...)
+	i.observe(t, m, running)
+	if n := ask[int64](t, i, `SELECT count(*) FROM events WHERE type IN ('recording.started', 'participant.joined')`); n != 2 {
+		t.Errorf("%d facts once the same notices came again", n)
+	}
+	due := ask[time.Time](t, i, `SELECT due_at FROM jobs WHERE kind = 'check_recording' AND meeting_id = $1`, int64(m))
+	if due.Before(today.Add(90 * time.Minute)) {
+		t.Errorf("it is looked at %s whether it is recorded, which is known", due)
+	}
+}
+
+func TestNoticesOfAConferenceElsewhereAreForgottenAfterADay(t *testing.T) {
+	i := newInstance(t)
+	i.notice(t, conference.Notice{Type: conference.ConferenceStarted, At: today, Resource: "conferenceRecords/elsewhere"})
+	for _, step := range []struct {
+		after time.Duration
+		kept  int64
+	}{{app.KeepNotices - time.Minute, 1}, {2 * time.Minute, 0}} {
+		i.clock.Advance(step.after)
+		i.sweep(t)
+		if n := ask[int64](t, i, `SELECT count(*) FROM pending_notices`); n != step.kept {
+			t.Errorf("%d notices are kept, want %d", n, step.kept)
+		}
+	}
+}
+
+func TestRowsOfJobsThatAreOverAreSweptButTheOneThatMakesGoogleAgree(t *testing.T) {
+	i := newInstance(t)
+	m := i.toRecord(t, "s")
+	i.exec(t, `UPDATE jobs SET state = 'done', ended_at = $1 WHERE kind = 'check_recording'`, i.clock.Now())
+	i.exec(t, `INSERT INTO jobs (id, class, kind, key, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at, ended_at)
+		VALUES (gen_random_uuid(), 'observe', 'sync_recording', '', $1, 'done', 2, $2, 1, 0, $2, $2), (gen_random_uuid(), 'export', 'export_recording', '9', $1, 'done', 2, $2, 1, 0, $2, $2)`, int64(m), i.clock.Now())
+	i.exec(t, `UPDATE jobs SET ended_at = $1 WHERE class = 'google'`, i.clock.Now())
+	i.clock.Advance(app.KeepJobs + time.Minute)
+	i.sweep(t)
+	if left := ask[string](t, i, `SELECT string_agg(kind, ' ') FROM jobs WHERE meeting_id = $1`, int64(m)); left != "sync_meeting" {
+		t.Errorf("left are %q", left)
+	}
+	// The check is made anew when there is something to look at.
+	i.notice(t, conference.Notice{Type: conference.ConferenceStarted, At: i.clock.Now(), Resource: "conferenceRecords/late"})
+	job := ask[uuid.UUID](t, i, `SELECT id FROM jobs WHERE kind = 'follow_conferences'`)
+	i.exec(t, `UPDATE jobs SET state = 'out', dispatch = 7, dispatched_at = $1 WHERE kind = 'follow_conferences'`, i.clock.Now())
+	i.accept(t, observedCommand(app.ConferenceObserved{Job: job, Dispatch: 7, Owner: 1, Account: clinic, Listed: true, From: today, Until: i.clock.Now(), Conferences: []conference.Observed{
+		{Record: "conferenceRecords/late", Space: "spaces/s", StartedAt: i.clock.Now(), RecordRead: true},
+	}}))
+	if n := ask[int64](t, i, `SELECT count(*) FROM jobs WHERE kind = 'check_recording' AND state = 'due'`); n != 1 {
+		t.Errorf("%d rows look after it", n)
 	}
 }

@@ -249,8 +249,9 @@ func (l *lead) Sweep(ctx context.Context, now time.Time) (int64, error) {
 	commands, err1 := l.q.DeleteOldCommands(ctx, now.Add(-app.KeepCommands))
 	jobs, err2 := l.q.DeleteDoneJobs(ctx, now.Add(-app.KeepJobs))
 	sessions, err3 := l.q.DeleteEndedSessions(ctx, now)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	notices, err4 := l.q.DeleteOldNotices(ctx, now.Add(-app.KeepNotices))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return 0, fmt.Errorf("delete old rows: %w", err)
 	}
-	return commands + jobs + sessions, nil
+	return commands + jobs + sessions + notices, nil
 }

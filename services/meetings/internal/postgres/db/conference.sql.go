@@ -145,6 +145,19 @@ func (q *Queries) ConferencesOf(ctx context.Context, arg ConferencesOfParams) ([
 	return items, nil
 }
 
+const deleteOldNotices = `-- name: DeleteOldNotices :execrows
+DELETE FROM pending_notices WHERE (record, resource, type) IN (
+    SELECT n.record, n.resource, n.type FROM pending_notices n WHERE n.created_at < $1::timestamptz ORDER BY n.created_at LIMIT 5000)
+`
+
+func (q *Queries) DeleteOldNotices(ctx context.Context, before time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteOldNotices, before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const followOwners = `-- name: FollowOwners :exec
 INSERT INTO jobs (id, class, kind, key, payload, state, priority, due_at, dispatch, failed_attempts, created_at)
 SELECT t.id, 'observe', 'follow_conferences', o.id::text, jsonb_build_object('owner', o.id::text), 'due', 2, $1::timestamptz, 0, 0, $1::timestamptz
@@ -168,6 +181,16 @@ func (q *Queries) FollowOwners(ctx context.Context, arg FollowOwnersParams) erro
 		arg.Accounts,
 		arg.Soon,
 	)
+	return err
+}
+
+const forgetNotices = `-- name: ForgetNotices :exec
+WITH locked AS (SELECT n.record, n.resource, n.type FROM pending_notices n WHERE n.record = ANY ($1::text[]) ORDER BY n.record, n.resource, n.type FOR UPDATE)
+DELETE FROM pending_notices n USING locked WHERE n.record = locked.record AND n.resource = locked.resource AND n.type = locked.type
+`
+
+func (q *Queries) ForgetNotices(ctx context.Context, records []string) error {
+	_, err := q.db.Exec(ctx, forgetNotices, records)
 	return err
 }
 
@@ -287,6 +310,64 @@ func (q *Queries) InsertEntries(ctx context.Context, arg InsertEntriesParams) er
 		arg.EndedAts,
 	)
 	return err
+}
+
+const keepNotices = `-- name: KeepNotices :exec
+INSERT INTO pending_notices (record, resource, type, at, created_at)
+SELECT t.record, t.resource, t.type, t.at, $1::timestamptz
+FROM (SELECT unnest($2::text[]) AS record, unnest($3::text[]) AS resource, unnest($4::text[]) AS type, unnest($5::timestamptz[]) AS at) AS t
+ORDER BY t.record, t.resource, t.type
+ON CONFLICT (record, resource, type) DO NOTHING
+`
+
+type KeepNoticesParams struct {
+	CreatedAt time.Time
+	Records   []string
+	Resources []string
+	Types     []string
+	Ats       []time.Time
+}
+
+// Sorted, so that two batches never wait for each other in a ring.
+func (q *Queries) KeepNotices(ctx context.Context, arg KeepNoticesParams) error {
+	_, err := q.db.Exec(ctx, keepNotices,
+		arg.CreatedAt,
+		arg.Records,
+		arg.Resources,
+		arg.Types,
+		arg.Ats,
+	)
+	return err
+}
+
+const keptNotices = `-- name: KeptNotices :many
+SELECT record, resource, type, at, created_at FROM pending_notices WHERE record = ANY ($1::text[]) ORDER BY record, at
+`
+
+func (q *Queries) KeptNotices(ctx context.Context, records []string) ([]PendingNotice, error) {
+	rows, err := q.db.Query(ctx, keptNotices, records)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingNotice
+	for rows.Next() {
+		var i PendingNotice
+		if err := rows.Scan(
+			&i.Record,
+			&i.Resource,
+			&i.Type,
+			&i.At,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const knownEntries = `-- name: KnownEntries :many

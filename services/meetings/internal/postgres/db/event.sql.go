@@ -14,10 +14,10 @@ import (
 
 const deleteDoneJobs = `-- name: DeleteDoneJobs :execrows
 DELETE FROM jobs WHERE id IN (
-    SELECT id FROM jobs WHERE state IN ('done', 'failed') AND ended_at < $1::timestamptz AND (meeting_id IS NULL OR class <> 'google' AND key = '') ORDER BY ended_at LIMIT 5000)
+    SELECT id FROM jobs WHERE state IN ('done', 'failed') AND ended_at < $1::timestamptz AND (meeting_id IS NULL OR class <> 'google') ORDER BY ended_at LIMIT 5000)
 `
 
-// A row that is the only one of its meeting stays with it: it is what the next change makes due.
+// The google row of a meeting stays with it: it is what the next change makes due. Any other is made anew when it is wanted.
 func (q *Queries) DeleteDoneJobs(ctx context.Context, before time.Time) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteDoneJobs, before)
 	if err != nil {

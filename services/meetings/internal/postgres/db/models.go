@@ -255,6 +255,14 @@ type Participant struct {
 	NoShowTold     bool
 }
 
+type PendingNotice struct {
+	Record    string
+	Resource  string
+	Type      string
+	At        time.Time
+	CreatedAt time.Time
+}
+
 type Recording struct {
 	ID              int64
 	MeetingID       int64

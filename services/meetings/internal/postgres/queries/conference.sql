@@ -25,6 +25,25 @@ SELECT record, meeting_id FROM conferences WHERE record = ANY (@records::text[])
 -- The newest, should a space be two meetings'.
 SELECT space, max(id)::bigint AS id FROM meetings WHERE space = ANY (@spaces::text[]) AND space <> '' GROUP BY space;
 
+-- name: KeptNotices :many
+SELECT * FROM pending_notices WHERE record = ANY (@records::text[]) ORDER BY record, at;
+
+-- name: KeepNotices :exec
+-- Sorted, so that two batches never wait for each other in a ring.
+INSERT INTO pending_notices (record, resource, type, at, created_at)
+SELECT t.record, t.resource, t.type, t.at, @created_at::timestamptz
+FROM (SELECT unnest(@records::text[]) AS record, unnest(@resources::text[]) AS resource, unnest(@types::text[]) AS type, unnest(@ats::timestamptz[]) AS at) AS t
+ORDER BY t.record, t.resource, t.type
+ON CONFLICT (record, resource, type) DO NOTHING;
+
+-- name: ForgetNotices :exec
+WITH locked AS (SELECT n.record, n.resource, n.type FROM pending_notices n WHERE n.record = ANY (@records::text[]) ORDER BY n.record, n.resource, n.type FOR UPDATE)
+DELETE FROM pending_notices n USING locked WHERE n.record = locked.record AND n.resource = locked.resource AND n.type = locked.type;
+
+-- name: DeleteOldNotices :execrows
+DELETE FROM pending_notices WHERE (record, resource, type) IN (
+    SELECT n.record, n.resource, n.type FROM pending_notices n WHERE n.created_at < @before::timestamptz ORDER BY n.created_at LIMIT 5000);
+
 -- name: LockChecks :many
 -- Of these meetings the rows that look after them.
 SELECT * FROM jobs j WHERE j.kind = 'check_recording' AND j.key <> ''

@@ -52,6 +52,6 @@ UPDATE relay SET published_seq = @published_seq, events_created = @events_create
 SELECT pg_try_advisory_lock(@key::bigint) AS leads;
 
 -- name: DeleteDoneJobs :execrows
--- A row that is the only one of its meeting stays with it: it is what the next change makes due.
+-- The google row of a meeting stays with it: it is what the next change makes due. Any other is made anew when it is wanted.
 DELETE FROM jobs WHERE id IN (
-    SELECT id FROM jobs WHERE state IN ('done', 'failed') AND ended_at < @before::timestamptz AND (meeting_id IS NULL OR class <> 'google' AND key = '') ORDER BY ended_at LIMIT 5000);
+    SELECT id FROM jobs WHERE state IN ('done', 'failed') AND ended_at < @before::timestamptz AND (meeting_id IS NULL OR class <> 'google') ORDER BY ended_at LIMIT 5000);
