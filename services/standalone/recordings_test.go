@@ -96,8 +96,10 @@ func (p product) ended(id string) reply {
 }
 
 // TestASyncIsBegunAnsweredAsEverAndFollowed asks for what the original's clients ask for, and for what was added beside it.
-func TestASyncIsBegunAnsweredAsEverAndFollowed(t *testing.T) {
-	p := run(t)
+func TestASyncIsBegunAnsweredAsEverAndFollowed(t *testing.T) { syncAsEver(run(t)) }
+
+func syncAsEver(p product) {
+	t := p.t
 	const body = `{"organizer_email":"doctor@clinic.example","invited_emails":["p@mail.example"]`
 	scheduled := p.send("POST", "meetings/", body+`,"scheduled_start":"2099-12-01T15:00:00Z","scheduled_end":"2099-12-01T15:30:00Z"}`)
 	unscheduled := p.send("POST", "meetings/", body+`}`)
