@@ -198,3 +198,24 @@ ALTER TABLE jobs
     ADD COLUMN result jsonb NOT NULL DEFAULT '{}';
 -- Of the google row of a meeting there is jobs_google_meeting.
 CREATE INDEX jobs_meeting ON jobs (meeting_id, created_at) WHERE meeting_id IS NOT NULL AND class <> 'google';
+
+-- Meetings that are there already are looked after like new ones: each that is still to be recorded and that Google may know
+-- something of, and the accounts that own the spaces. Spread over some minutes.
+INSERT INTO space_owners (account, busy_until, created_at)
+SELECT m.google_account, least(max(COALESCE(m.scheduled_end, m.created_at + interval '2 hours')) + interval '7 days', '9999-01-01Z'), statement_timestamp()
+FROM meetings m WHERE m.google_account <> '' AND m.space <> '' AND m.status <> 'CANCELLED'
+    AND COALESCE(m.scheduled_end, m.created_at + interval '2 hours') > statement_timestamp() - interval '29 days'
+GROUP BY m.google_account
+ON CONFLICT (account) DO NOTHING;
+INSERT INTO jobs (id, class, kind, key, payload, state, priority, due_at, dispatch, failed_attempts, created_at)
+SELECT gen_random_uuid(), 'observe', 'follow_conferences', o.id::text, jsonb_build_object('owner', o.id::text), 'due', 2,
+    statement_timestamp() + (o.id % 600) * interval '1 second', 0, 0, statement_timestamp()
+FROM space_owners o
+ON CONFLICT (kind, key) WHERE key <> '' DO NOTHING;
+INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
+SELECT gen_random_uuid(), 'observe', 'check_recording', m.id::text, jsonb_build_object('meetingId', m.id::text), m.id, 'due', 2,
+    greatest(COALESCE(m.scheduled_start, m.created_at + interval '1 hour') + interval '10 minutes', statement_timestamp() + (m.id % 600) * interval '1 second'),
+    0, 0, statement_timestamp()
+FROM meetings m WHERE m.auto_record AND m.recording_state = 'expected'
+    AND COALESCE(m.scheduled_end, m.created_at + interval '2 hours') > statement_timestamp() - interval '29 days'
+ON CONFLICT (kind, key) WHERE key <> '' DO NOTHING;

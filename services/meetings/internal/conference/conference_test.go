@@ -355,6 +355,20 @@ func TestWhatBecomesOfARecording(t *testing.T) {
 			b.at(40*24*time.Hour).observe(false, gone)
 			b.want("missing FILE_NOT_GENERATED")
 		}},
+		{"Google did not let it be recorded, and that was told while people were there", func(b *book) {
+			b.Meeting.RecordingReason = meeting.ReasonRecordingNotAllowed
+			seen := running("a", 0)
+			seen.RecordingsRead = true
+			told := b.at(10*minute).observe(true, seen)
+			b.want("expected RECORDING_NOT_ALLOWED")
+			if n := count[conference.NotStartedEvent](told); n != 1 {
+				b.tb.Errorf("told %d times", n)
+			}
+			seen = over("a", 0, 30*minute)
+			seen.RecordingsRead = true
+			b.at(50*minute).observe(true, seen)
+			b.want("missing RECORDING_NOT_ALLOWED")
+		}},
 		{"Google hides a record while people are there", func(b *book) {
 			b.at(5*minute).observe(true, running("a", 0))
 			told := b.at(10*minute).observe(false, conference.Observed{Record: "conferenceRecords/a", Gone: true})

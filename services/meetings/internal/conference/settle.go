@@ -292,7 +292,7 @@ func (l *Ledger) judgeUnrecorded(looked Looked, now time.Time) (meeting.Recordin
 		return meeting.NotExpected, ""
 	case running && refused && !now.Before(l.givenUp()) && !l.running(now):
 		return meeting.Missing, ReasonNotReadable
-	case running && told:
+	case running && told && l.knownReason() == "":
 		return meeting.Expected, ReasonNotStarted
 	case running:
 		return meeting.Expected, l.knownReason()
