@@ -43,6 +43,8 @@ type Conference struct {
 	AttendeesCount  int
 
 	dirty bool
+	// endLearnt: its end was not known before what was just taken in.
+	endLearnt bool
 }
 
 // Source is how a conference became known.

@@ -135,6 +135,7 @@ func (l *Ledger) Observe(o *Observed, w *World) ([]meeting.Event, error) {
 		events = append(events, StartedEvent{about(l.Meeting), c})
 	}
 	running := c.EndedAt.IsZero()
+	c.endLearnt = false
 	if o.Gone && !c.mayBeGone(w.Now) {
 		l.hidden = true
 		return events, nil
@@ -153,6 +154,7 @@ func (l *Ledger) Observe(o *Observed, w *World) ([]meeting.Event, error) {
 	}
 	events = append(events, told...)
 	if running && !c.EndedAt.IsZero() {
+		c.endLearnt = true
 		events = append(events, EndedEvent{about(l.Meeting), c})
 	}
 	if !l.calledOff() && o.RecordingsRead && c.unrecorded(w.Now) && !c.NotStartedTold {

@@ -30,6 +30,8 @@ const (
 	filePause = 15 * time.Minute
 	// endPause is between the end that is expected and the look whether it has come; with notices healthyEndPause.
 	endPause, healthyEndPause = 2 * time.Minute, 10 * time.Minute
+	// silence is how long after the end of its recording a conference may be over without that being known.
+	silence = 5 * time.Minute
 	// overrun is how often is looked whether a conference that takes longer is over; with notices healthyOverrun.
 	overrun, healthyOverrun = 10 * time.Minute, 20 * time.Minute
 	// before is how long before its start a meeting may begin and still be found by the looks at it.
@@ -125,6 +127,9 @@ func (l *Ledger) nextOf(c *Conference, rules Rules, healthy bool, now time.Time)
 	if since >= fileWithin {
 		return now
 	}
+	if c.endLearnt && since > silence && c.wantsRecordings() && len(c.Recordings) > 0 {
+		return now.Add(breath) // the file may have been there for long
+	}
 	looks := afterEnd
 	switch {
 	case len(c.Recordings) == 0 && healthy:
@@ -148,10 +153,29 @@ func (l *Ledger) nextWhether(c *Conference, healthy bool, now time.Time) time.Ti
 	if healthy {
 		pause, again = healthyEndPause, healthyOverrun
 	}
+	next := now.Add(again)
 	if at := l.endOf(c).Add(pause); at.After(now) {
-		return at
+		next = at
 	}
-	return now.Add(again)
+	if at := c.silent(); at.After(now) {
+		next = earliest(next, at)
+	}
+	return next
+}
+
+// silent is when a conference that is not known to be over has had no recording under way for long; zero: it has one, or had none.
+func (c *Conference) silent() time.Time {
+	var last time.Time
+	for _, r := range c.Recordings {
+		if r.State == ArtifactStarted || r.EndedAt.IsZero() {
+			return time.Time{}
+		}
+		last = latest(last, r.EndedAt)
+	}
+	if last.IsZero() {
+		return last
+	}
+	return last.Add(silence)
 }
 
 // endOf is when a conference that runs may be expected to end: with the meeting, or after as long as the meeting was to take.
@@ -270,6 +294,9 @@ func (l *Ledger) Plan(rules Rules, asked bool, now time.Time) Plan {
 		ask := Ask{Record: c.Record, Ended: !c.EndedAt.IsZero()}
 		if !ask.Ended {
 			over := !now.Before(l.endOf(c))
+			if at := c.silent(); !at.IsZero() && !now.Before(at) {
+				over = true
+			}
 			list = list || over || asked
 			ask.Recordings = len(c.Recordings) == 0 && (asked || over || !l.calledOff() && !now.Before(c.StartedAt.Add(notStartedAfter)))
 			ask.Files, ask.Attendees, ask.Sessions = ask.Recordings, over || asked, rules.Sessions && (over || asked)

@@ -268,3 +268,24 @@ func TestACheckThatFailsIsTriedAgain(t *testing.T) {
 		t.Errorf("after a refusal it is %s, due %s later, want an hour", b.Check.State, b.Check.DueAt.Sub(b.now))
 	}
 }
+
+func TestAFileIsKnownInTimeAlsoWhereTheNoticesOfItAndOfTheEndAreLost(t *testing.T) {
+	active := conference.Subscription{Name: "subscriptions/1", State: conference.SubscriptionActive, ExpiresAt: start.Add(7 * 24 * time.Hour)}
+	for _, ended := range []time.Duration{8 * minute, 15 * minute, 30 * minute, 38 * minute, 55 * minute} {
+		b := newBook(t)
+		b.Owner.Subscription = active
+		tr := truth{ended: ended, recorded: true, fileAfter: 3 * minute}
+		heard := tr.heardOf()
+		for at, n := range heard {
+			switch n.Type { //nolint:exhaustive // the others are heard
+			case conference.RecordingGenerated, conference.ConferenceEnded:
+				delete(heard, at)
+			}
+		}
+		heard[ended+2*time.Second] = conference.Notice{Type: conference.RecordingEnded, Resource: "conferenceRecords/a/recordings/r"}
+		calls, looks := play(b, tr, heard)
+		if waited := b.Conferences[0].Recordings[0].AvailableAt.Sub(start.Add(ended + tr.fileAfter)); waited > 15*minute || calls > 6 {
+			t.Errorf("ended after %s: the file is known %s later, after %d calls at %v", ended, waited, calls, looks)
+		}
+	}
+}
