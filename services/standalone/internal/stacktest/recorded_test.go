@@ -227,7 +227,7 @@ func (c crash) pass(ctx context.Context, p *stacktest.Promise) error {
 		}
 		switch {
 		case state != "verified":
-		case c.name != "scheduler.housekeeping_answered", now.After(p.Start.Add(24*time.Hour)):
+		case c.name != "scheduler.housekeeping_answered", now.After(p.Start.Add(24 * time.Hour)):
 			return nil
 		default:
 			step = "10m"
