@@ -12,7 +12,7 @@ import (
 
 // KeepingConfig says where recordings are copied, how long what was held is kept, and when the periodic jobs run.
 type KeepingConfig struct {
-	ExportURL string `env:"MEET_EXPORT_URL" help:"where recordings are copied and checked: s3://bucket, gs://bucket or file:///folder; without it they stay in Google Drive alone"`
+	ExportURL string `env:"MEET_EXPORT_URL" help:"where copies of recordings are kept: s3://bucket/prefix?region=…, with endpoint=https://host:port for MinIO and its like, gs://bucket/prefix, or file:///folder; credentials are AWS's and Google's usual ones (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, the machine's own) and never part of it; absent: no copies are made"`
 	ExportKey string `env:"MEET_EXPORT_KEY" envDefault:"{year}/{month}/{day}/{meeting_uid}/{recording_id}{ext}" help:"where below MEET_EXPORT_URL a recording goes; placeholders: {year} {month} {day} {hour} {minute} of its start in MEET_TIME_ZONE, {organizer} {meeting_id} {meeting_uid} {external_reference} {recording_id} {ext}"`
 
 	KeepRecordings  config.Span `env:"MEET_RETENTION_RECORDINGS" envDefault:"0" help:"how long the copy of a recording is kept after it was checked, as 3650d; then it is deleted, unless its meeting is on legal hold; 0: for good"`
