@@ -26,5 +26,5 @@ func freeBytes(file *os.File) (int64, bool) {
 	if err := syscall.Fstatfs(int(file.Fd()), &s); err != nil || s.Blocks == 0 {
 		return 0, false
 	}
-	return int64(s.Bavail) * int64(s.Bsize), true //nolint:gosec,unconvert // no disk is that large; the types differ between systems
+	return int64(s.Bavail) * int64(s.Bsize), true //nolint:unconvert // the types differ between systems
 }

@@ -202,7 +202,7 @@ func (r *rig) lose(t *testing.T, deleted bool) {
 	if deleted {
 		body = `{"id":"` + r.file + `","deleted":true}`
 	}
-	res, err := http.Post(r.emulator+"/_emulator/files", "application/json", strings.NewReader(body)) //nolint:noctx // of a test, to itself
+	res, err := http.Post(r.emulator+"/_emulator/files", "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

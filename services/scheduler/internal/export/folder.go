@@ -57,7 +57,7 @@ func usableFolder(dir string) error {
 	if err != nil {
 		return cause(err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // a handle, no data
 	if err := root.MkdirAll(partsDir, dirMode); err != nil {
 		return cause(err)
 	}
@@ -276,7 +276,7 @@ func (f *folder) Open(ctx context.Context, key string) (io.ReadCloser, int64, er
 	if err != nil {
 		return nil, 0, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // a handle, no data
 	file, err := root.Open(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, &job.Failure{Kind: job.Gone, Code: job.CodeStorageMissing, Message: "the object is not in the export folder", Err: cause(err)}
@@ -326,7 +326,7 @@ func (f *folder) Delete(_ context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // a handle, no data
 	part, err := lockPart(root, partName(key), 0)
 	switch {
 	case err == nil:
@@ -341,7 +341,7 @@ func (f *folder) Delete(_ context.Context, key string) error {
 		return fileFailure("delete the object", err)
 	}
 	dir := path.Dir(key)
-	for ; dir != "." && root.Remove(dir) == nil; dir = path.Dir(dir) { //nolint:revive // the condition is the work: one that is not empty stays
+	for ; dir != "." && root.Remove(dir) == nil; dir = path.Dir(dir) { // one that is not empty stays
 	}
 	if err := syncDir(root, dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -355,7 +355,7 @@ func (f *folder) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // a handle, no data
 	parts, err := fs.ReadDir(root.FS(), partsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileFailure("list what was begun", err)

@@ -140,7 +140,7 @@ func (u *upload) send() error {
 	if err := u.arrived(); err != nil {
 		return err
 	}
-	number, part := aws.Int32(int32(len(u.parts)+1)), u.filling //nolint:gosec // at most maxParts
+	number, part := aws.Int32(int32(len(u.parts)+1)), u.filling
 	u.filling, u.spare = u.spare, nil
 	if u.filling == nil {
 		u.filling = bytes.NewBuffer(make([]byte, 0, u.room))
@@ -212,7 +212,7 @@ func (u *upload) Abandon(bool) {
 	defer cancel()
 	if u.sending != nil { // one that is still sent could arrive after the end
 		select {
-		case <-u.sending:
+		case <-u.sending: //nolint:errcheck // it is given up in any case
 		case <-ctx.Done():
 		}
 	}

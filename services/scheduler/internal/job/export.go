@@ -583,7 +583,7 @@ func (e *Exports) Verify(ctx context.Context, w Export) (result string, failure 
 		e.log.WarnContext(ctx, "the stored object is not what was written", "object", w.Key, "error", err)
 		return VerifiedMismatch, nil, time.Time{}, true
 	case ctx.Err() != nil:
-		return "", nil, time.Time{}, false
+		return "", nil, time.Time{}, false //nolint:nilerr // it is broken off, and comes again
 	}
 	failure, retryAt = e.failed(ctx, "export could not be verified", err, w.Failed)
 	return "", failure, retryAt, true
@@ -615,7 +615,7 @@ func (e *Exports) Share(ctx context.Context, w Export, emails []string) (shared 
 			continue
 		}
 		if ctx.Err() != nil {
-			return shared, nil, time.Time{}, false
+			return shared, nil, time.Time{}, false //nolint:nilerr // it is broken off, and comes again
 		}
 		if is(err, NotFound, Gone) {
 			err = &Failure{Kind: NotFound, Code: CodeFileGone, Message: "Drive no longer has the file, or does not show it to the account", Err: err}
