@@ -3,7 +3,9 @@
 package gateway
 
 import (
+	"io"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
@@ -12,11 +14,14 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/compat"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/edge"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/limit"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/refusals"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/rpc"
 )
 
@@ -26,33 +31,71 @@ type Config struct {
 	Auth    auth.Config
 	Backend backend.Config
 	Compat  compat.Config
+	Limits  limit.Config
+
+	// Stdout gets the link that makes the first admin; nil: the program's own.
+	Stdout io.Writer `env:"-"`
 }
+
+// Check refuses to let everybody in on an address that others reach.
+func (c Config) Check() error { return c.Auth.CheckAt(c.Edge.ListenAddr()) }
 
 // Port is the public port; its address is known once it has started.
 type Port struct{ *httpserver.Server }
 
-// Module is the service. Needs Config, *bus.Bus, prometheus.Registerer, *slog.Logger; provides *Port, which runs.
+// Module is the service. Needs Config, *bus.Bus, clock.Clock, prometheus.Registerer, *slog.Logger; provides *Port, which runs.
 var Module = fx.Module("gateway",
 	fx.Provide(
-		func(c Config) (edge.Config, backend.Config, compat.Config) {
+		func(c Config) (edge.Config, backend.Config) {
 			c.Backend.Stopping = httpserver.Stopping
-			return c.Edge, c.Backend, c.Compat
+			return c.Edge, c.Backend
 		},
+		newChecker,
 		newAuth,
 		newBackend,
+		newLimits,
+		newRecorder,
 		newRPC,
 		newBuild,
-		compat.New,
+		newREST,
 		fx.Private,
 	),
 	fx.Provide(newPort),
 	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, p *Port) {
 		httpserver.Register(lc, sd, log, p.Server)
 	}),
+	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, c Config, who *auth.Auth, b *backend.Backend, p *Port) {
+		if c.Stdout == nil {
+			c.Stdout = os.Stdout
+		}
+		welcome(lc, sd, log, c, who, b, p)
+	}),
 )
 
-func newAuth(c Config, log *slog.Logger) *auth.Auth {
-	return auth.New(c.Auth.ModeAt(c.Edge.ListenAddr()), log)
+func newChecker(lc fx.Lifecycle, c Config, b *bus.Bus) (*auth.Checker, error) {
+	issuers, err := auth.NewIssuers(c.Auth.OIDC, b)
+	if err != nil {
+		return nil, err
+	}
+	checker := auth.NewChecker(b, issuers)
+	lc.Append(fx.StartHook(checker.Start))
+	return checker, nil
+}
+
+func newAuth(c Config, checker *auth.Checker, log *slog.Logger) *auth.Auth {
+	return auth.New(c.Auth.ModeAt(c.Edge.ListenAddr()), log, checker.Header, checker.Cookie)
+}
+
+func newLimits(c Config, b *bus.Bus, log *slog.Logger) *limit.Limiter { return limit.New(c.Limits, b, log) }
+
+func newRecorder(lc fx.Lifecycle, sd fx.Shutdowner, b *backend.Backend, now clock.Clock, log *slog.Logger) *refusals.Recorder {
+	recorder := refusals.New(b, now, log)
+	lifecycle.Go(lc, sd, log, "refusals", recorder.Run)
+	return recorder
+}
+
+func newREST(c Config, build compat.Build, b *backend.Backend, limits *limit.Limiter, now clock.Clock, log *slog.Logger) (*compat.API, error) {
+	return compat.New(c.Compat, build, b, compat.SignIn{Throttle: limits, Now: now, Life: c.Auth.Session.Life, Idle: c.Auth.Session.Idle}, log)
 }
 
 func newBackend(lc fx.Lifecycle, c backend.Config, b *bus.Bus) *backend.Backend {
@@ -69,8 +112,8 @@ func newRPC(b *backend.Backend, nats *bus.Bus, log *slog.Logger) (*rpc.Handler, 
 	return rpc.New(b, nats.Check, log)
 }
 
-func newPort(c edge.Config, who *auth.Auth, calls *rpc.Handler, rest *compat.API, metrics prometheus.Registerer, log *slog.Logger) (*Port, error) {
-	server, err := edge.New(c, who, edge.Surfaces{
+func newPort(c edge.Config, who *auth.Auth, limits *limit.Limiter, recorder *refusals.Recorder, calls *rpc.Handler, rest *compat.API, metrics prometheus.Registerer, log *slog.Logger) (*Port, error) {
+	server, err := edge.New(c, edge.Guards{Auth: who, Limits: limits, Recorder: recorder}, edge.Surfaces{
 		RPC: calls, IsRPC: rpc.Owns, Procedures: calls.Procedures(),
 		REST: rest, Routes: rest.Routes(),
 	}, metrics, log)
@@ -90,7 +133,7 @@ type Settings struct {
 
 // Check completes the settings.
 func (s *Settings) Check() error {
-	s.Bus.Name = "gateway"
+	s.Bus.Name, s.Bus.Guest = "gateway", true
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 )
 
 // Config of waiting.
@@ -335,7 +336,7 @@ func (b *Backend) await(ctx context.Context, created Created) (Created, error) {
 
 // refresh reads the meeting as it is now, in the shape of a create's answer; also when ctx has ended.
 func (b *Backend) refresh(ctx context.Context, created Created) (Created, error) {
-	now, err := Ask(context.WithoutCancel(ctx), b, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: strconv.FormatInt(created.Meeting.GetId(), 10)})
+	now, err := Ask(auth.Unscoped(context.WithoutCancel(ctx)), b, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: strconv.FormatInt(created.Meeting.GetId(), 10)})
 	if err != nil {
 		if fault.KindOf(err) == fault.Unavailable {
 			return created, nil // committed all the same: the answer is what is known

@@ -67,6 +67,11 @@ type API struct {
 	shares  *form[*meetv1.ShareRecordingRequest]
 	holds   *form[*meetv1.SetLegalHoldRequest]
 
+	signing   SignIn
+	newKeys   *form[*meetv1.CreateKeyRequest]
+	rotations *form[*meetv1.RotateKeyRequest]
+	erasures  *form[*meetv1.ErasePersonRequest]
+
 	router    *chi.Mux
 	optionsAt map[string]struct{} // paths that answer OPTIONS
 	api       huma.API
@@ -74,10 +79,10 @@ type API struct {
 }
 
 // New makes the surface. It panics when its tables and the .proto disagree, which any test finds.
-func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, error) {
+func New(c Config, build Build, b *backend.Backend, signing SignIn, log *slog.Logger) (*API, error) {
 	validator, err := protovalidate.New(protovalidate.WithMessages(
 		&meetv1.CreateMeetingRequest{}, &meetv1.UpdateMeetingRequest{}, &meetv1.CreateUserRequest{}, &meetv1.UpdateUserRequest{},
-		&meetv1.ShareRecordingRequest{}, &meetv1.SetLegalHoldRequest{},
+		&meetv1.ShareRecordingRequest{}, &meetv1.SetLegalHoldRequest{}, &meetv1.CreateKeyRequest{}, &meetv1.RotateKeyRequest{}, &meetv1.ErasePersonRequest{},
 	))
 	if err != nil {
 		return nil, fmt.Errorf("compile the rules of requests: %w", err)
@@ -93,12 +98,15 @@ func New(c Config, build Build, b *backend.Backend, log *slog.Logger) (*API, err
 	if err != nil {
 		return nil, err
 	}
-	a := &API{config: c, build: build, backend: b, log: log, secret: secret, passwords: common, notices: newNotices()}
+	a := &API{config: c, build: build, backend: b, log: log, secret: secret, passwords: common, notices: newNotices(), signing: signing}
 	a.creates = newForm(validator, new(meetv1.CreateMeetingRequest).ProtoReflect().Descriptor(), a.createFields())
 	a.changes = newForm(patchValidator{validator}, new(meetv1.UpdateMeetingRequest).ProtoReflect().Descriptor(), a.patchFields())
 	a.users = newUserForms(validator)
 	a.shares = newForm(validator, new(meetv1.ShareRecordingRequest).ProtoReflect().Descriptor(), shareFields())
 	a.holds = newForm(validator, new(meetv1.SetLegalHoldRequest).ProtoReflect().Descriptor(), holdFields())
+	a.newKeys = newForm(validator, new(meetv1.CreateKeyRequest).ProtoReflect().Descriptor(), newKeyFields())
+	a.rotations = newForm(validator, new(meetv1.RotateKeyRequest).ProtoReflect().Descriptor(), rotateKeyFields())
+	a.erasures = newForm(validator, new(meetv1.ErasePersonRequest).ProtoReflect().Descriptor(), personFields())
 
 	a.router, a.optionsAt = chi.NewMux(), make(map[string]struct{})
 	a.api = humachi.New(a.router, huma.Config{OpenAPI: a.openAPI(), NoFormatFallback: true})

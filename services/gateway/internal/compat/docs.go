@@ -18,7 +18,7 @@ import (
 	swaggerFiles "github.com/swaggo/files/v2"
 )
 
-//go:embed assets/docs assets/redoc
+//go:embed assets/docs assets/redoc assets/site
 var assets embed.FS
 
 // document is content that does not change while the program runs.
@@ -44,15 +44,17 @@ func (a *API) openAPI() *huma.OpenAPI {
 		},
 		Servers: []*huma.Server{{URL: "/"}},
 		Tags: []*huma.Tag{
-			{Name: tagMeetings}, {Name: tagParticipants}, {Name: tagRecordings}, {Name: tagJobs}, {Name: tagUsers}, {Name: tagManagement}, {Name: tagService},
+			{Name: tagMeetings}, {Name: tagParticipants}, {Name: tagRecordings}, {Name: tagJobs}, {Name: tagUsers}, {Name: tagManagement}, {Name: tagAccess}, {Name: tagAudit},
+			{Name: tagPrivacy}, {Name: tagService},
 		},
 		Components: &huma.Components{
 			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 			SecuritySchemes: map[string]*huma.SecurityScheme{
-				"bearer": {Type: "http", Scheme: "bearer", Description: "Not needed in open mode."},
+				"bearer": {Type: "http", Scheme: "bearer", Description: "An API key, or a token of a configured issuer. Not needed in open mode."},
+				"key":    {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key."},
 			},
 		},
-		Security: []map[string][]string{{"bearer": {}}, {}},
+		Security: []map[string][]string{{"bearer": {}}, {"key": {}}, {}},
 	}
 }
 
@@ -107,7 +109,7 @@ func (a *API) describeErrors() {
 	describe(http.StatusRequestEntityTooLarge, "The body is larger than 1 MiB.", plain, detail)
 	describe(http.StatusUnsupportedMediaType, "The body is not JSON.", plain, detail)
 	describe(http.StatusUnprocessableEntity, "This Idempotency-Key was used with another body.", problems, problem)
-	describe(http.StatusTooManyRequests, "Too many requests.", plain, detail, "Retry-After")
+	describe(http.StatusTooManyRequests, "Too many requests.", plain, detail, "Retry-After", "RateLimit", "RateLimit-Policy")
 	describe(http.StatusInternalServerError, "A fault of the server.", plain, detail)
 	describe(http.StatusBadGateway, "Google refused for good; the meeting exists without a link.", plain, refused, "Location", "Idempotency-Replayed")
 	describe(http.StatusServiceUnavailable, "Something that is needed is down; the same request is fine later.", plain, detail, "Retry-After")
@@ -199,6 +201,7 @@ var documentationAssets = []asset{
 	{"redoc/redoc.standalone.js", assets, "assets/redoc/redoc.standalone.js"},
 	{"redoc/redoc.css", assets, "assets/redoc/redoc.css"},
 	{"redoc/start.js", assets, "assets/redoc/start.js"},
+	{"/static/site.css", assets, "assets/site/site.css"},
 }
 
 // sourceMap is the line of a library's file that would make a browser's tools ask for a file that is not served.
@@ -216,7 +219,11 @@ func (a *API) serveAssets() {
 			content = sourceMap.ReplaceAll(content, nil)
 			return document{content, etagOf(content)}, nil
 		})
-		a.page(base+file.path, "File of the documentation pages.", func(w http.ResponseWriter, r *http.Request) {
+		at := base + file.path
+		if file.path[0] == '/' {
+			at = file.path
+		}
+		a.page(at, "File of the documentation pages.", func(w http.ResponseWriter, r *http.Request) {
 			x := &exchange{api: a, w: w, r: r}
 			content, err := read()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/meet-middleware/meet-middleware/pkg/access"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 )
@@ -87,6 +88,31 @@ const (
 	keyInFlight      reason = "IDEMPOTENCY_KEY_IN_FLIGHT"
 	refusedForGood   reason = "REFUSED"
 	hostNotAllowed   reason = "HOST_NOT_ALLOWED"
+
+	scopeMissing     reason = access.ReasonScope
+	notYourself      reason = access.ReasonNotYourself
+	crossOrigin      reason = auth.ReasonCrossOrigin
+	tlsRequired      reason = auth.ReasonTLSRequired
+	credentialOdd    reason = auth.ReasonCredential
+	credentialsMany  reason = auth.ReasonCredentials
+	keyUnknown       reason = auth.ReasonKeyUnknown
+	keyExpired       reason = "KEY_EXPIRED"
+	keyRevoked       reason = "KEY_REVOKED"
+	keyEnded         reason = "KEY_ENDED"
+	keyRotated       reason = "KEY_ROTATED"
+	userInactive     reason = auth.ReasonUserInactive
+	sessionUnknown   reason = "SESSION_UNKNOWN"
+	sessionExpired   reason = "SESSION_EXPIRED"
+	tokenInvalid     reason = auth.ReasonTokenInvalid
+	tokenExpired     reason = auth.ReasonTokenExpired
+	tokenWithoutRole reason = auth.ReasonTokenRole
+	issuerAway       reason = auth.ReasonIssuerAway
+	signInFailed     reason = "SIGN_IN_FAILED"
+	signInTooOften   reason = "SIGN_IN_TOO_OFTEN"
+	linkInvalid      reason = "LINK_INVALID"
+	adminExists      reason = "ADMIN_EXISTS"
+	rateLimited      reason = "RATE_LIMITED"
+	tooManyAtOnce    reason = "TOO_MANY_AT_ONCE"
 )
 
 // What else is said to a person.
@@ -103,6 +129,7 @@ const (
 	saidPassword    reason = "SAID_PASSWORD_CHANGED"
 	saidWelcome     reason = "SAID_WELCOME"
 	saidProject     reason = "SAID_PROJECT"
+	saidSignedOut   reason = "SAID_SIGNED_OUT"
 )
 
 // wording is one sentence in both languages; {name} stands for a parameter.
@@ -178,6 +205,32 @@ var texts = map[reason]wording{
 	hostNotAllowed:   {"La cabecera Host no nombra este servicio; si es uno de sus nombres, agréguelo a ALLOWED_HOSTS.", "The Host header does not name this service; if it is one of its names, add it to ALLOWED_HOSTS."},
 	refusedForGood:   {"Google rechazó la solicitud.", "Google refused the request."},
 
+	scopeMissing:     {"Esta credencial no tiene el permiso (scope) {scope}.", "This credential lacks the scope {scope}."},
+	notYourself:      {"Solo puede organizar reuniones con su propia dirección.", "You may organize meetings with your own address only."},
+	crossOrigin:      {"Una página de otro sitio no puede hacer esto.", "A page of another site may not do this."},
+	tlsRequired:      {"Las contraseñas solo se aceptan por https.", "Passwords are taken over https only."},
+	credentialOdd:    {"La credencial enviada no es de un tipo conocido.", "The credential that was sent is of no known kind."},
+	credentialsMany:  {"Se envió más de una credencial.", "More than one credential was sent."},
+	keyUnknown:       {"La clave de API no se conoce.", "The API key is not known."},
+	keyExpired:       {"La clave de API ha vencido.", "The API key has expired."},
+	keyRevoked:       {"La clave de API fue revocada.", "The API key was revoked."},
+	keyEnded:         {"La clave de API ya no está activa; cree una nueva.", "The API key is active no longer; make a new one."},
+	keyRotated:       {"La clave de API ya fue reemplazada; reemplace la que ocupó su lugar.", "The API key was rotated before; rotate the one that took its place."},
+	userInactive:     {"El usuario de esta credencial no está activo.", "The user of this credential is not active."},
+	sessionUnknown:   {"La sesión no se conoce; inicie sesión.", "The session is not known; sign in."},
+	sessionExpired:   {"La sesión terminó; inicie sesión.", "The session has ended; sign in."},
+	tokenInvalid:     {"El token no es válido.", "The token is not valid."},
+	tokenExpired:     {"El token ha vencido.", "The token has expired."},
+	tokenWithoutRole: {"El token no nombra ningún rol de este servicio.", "The token names no role of this service."},
+	issuerAway:       {"No se puede consultar al emisor del token. Vuelva a intentarlo.", "The issuer of the token cannot be reached. Try again."},
+	signInFailed:     {"El nombre y la contraseña no coinciden.", "Name and password do not belong together."},
+	signInTooOften:   {"Demasiados intentos de iniciar sesión; espere.", "Too many tries to sign in; wait."},
+	linkInvalid:      {"Este enlace no funciona, o ya no.", "This link does not work, or works no longer."},
+	adminExists:      {"Ya hay un administrador; pídale que lo haga a usted.", "There is an admin already; let him make you one."},
+	rateLimited:      {"Demasiadas solicitudes; la cabecera RateLimit-Policy dice cuántas.", "Too many requests; the RateLimit-Policy header says how many."},
+	tooManyAtOnce:    {"Se están respondiendo demasiadas solicitudes suyas a la vez.", "Too many requests of yours are being answered at once."},
+
+	saidSignedOut:   {"La sesión terminó.", "The session has ended."},
 	nobodyLoggedIn:  {"No hay un usuario autenticado.", "Nobody is logged in."},
 	noRecording:     {"La reunión no tiene grabación.", "The meeting has no recording."},
 	saidCancelled:   {"La reunión fue cancelada.", "The meeting was cancelled."},

@@ -18,6 +18,7 @@ import (
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
+	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backendtest"
@@ -33,6 +34,7 @@ const testTimeout = 10 * time.Second
 
 var (
 	testConfig = Config{TimeZone: "America/Bogota", AutoRecordDefault: true, SecretKey: "a test's key"}
+	testSignIn = SignIn{Now: clock.System(), Life: time.Hour, Idle: time.Minute}
 	testBuild  = Build{Version: "1.2.3", Commit: "abc1234", AuthMode: "open"}
 )
 
@@ -80,7 +82,7 @@ func closed(doc any) {
 
 func newAPI(tb testing.TB, b *backend.Backend) *API {
 	tb.Helper()
-	api, err := New(testConfig, testBuild, b, slog.New(slog.DiscardHandler))
+	api, err := New(testConfig, testBuild, b, testSignIn, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}

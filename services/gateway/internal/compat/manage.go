@@ -30,6 +30,7 @@ type userForms struct {
 	create    *form[*newUser]
 	change    *form[*meetv1.UpdateUserRequest] // every field may be left out
 	replace   *form[*meetv1.UpdateUserRequest] // the address may not
+	first     *form[*newUser]                  // the first admin, with his token
 	passwords []field[*passwordChange]
 }
 
@@ -37,6 +38,7 @@ type userForms struct {
 type newUser struct {
 	*meetv1.CreateUserRequest
 	password, confirm string
+	token             string // of the first admin
 }
 
 // passwordChange is a password to set.
@@ -78,16 +80,19 @@ func newUserForms(validator protovalidate.Validator) userForms {
 		}
 	}
 	update := new(meetv1.UpdateUserRequest).ProtoReflect().Descriptor()
+	create := []field[*newUser]{
+		filled("username", "username", "Letters, digits and @/./+/-/_ only.", func(u *newUser) *string { return &u.Username }),
+		email("email", "email", "", func(u *newUser) *string { return &u.Email }),
+		password("password", "At least 8 characters, not common, not numeric, not like the name or the address.", func(u *newUser) *string { return &u.password }),
+		password("password_confirm", "The same again.", func(u *newUser) *string { return &u.confirm }),
+		text("first_name", "first_name", "", func(u *newUser) *string { return &u.FirstName }),
+		text("last_name", "last_name", "", func(u *newUser) *string { return &u.LastName }),
+		choice("role", "Absent: external.", rolesByName, roles, func(u *newUser, role meetv1.UserRole) { u.Role = role }),
+	}
+	newUsers := new(meetv1.CreateUserRequest).ProtoReflect().Descriptor()
 	return userForms{
-		create: newForm(unwrapping{validator}, new(meetv1.CreateUserRequest).ProtoReflect().Descriptor(), []field[*newUser]{
-			filled("username", "username", "Letters, digits and @/./+/-/_ only.", func(u *newUser) *string { return &u.Username }),
-			email("email", "email", "", func(u *newUser) *string { return &u.Email }),
-			password("password", "At least 8 characters, not common, not numeric, not like the name or the address.", func(u *newUser) *string { return &u.password }),
-			password("password_confirm", "The same again.", func(u *newUser) *string { return &u.confirm }),
-			text("first_name", "first_name", "", func(u *newUser) *string { return &u.FirstName }),
-			text("last_name", "last_name", "", func(u *newUser) *string { return &u.LastName }),
-			choice("role", "Absent: external.", rolesByName, roles, func(u *newUser, role meetv1.UserRole) { u.Role = role }),
-		}),
+		create:  newForm(unwrapping{validator}, newUsers, create),
+		first:   newForm(unwrapping{validator}, newUsers, firstAdminFields(create)),
 		change:  newForm(validator, update, change(false)),
 		replace: newForm(validator, update, change(true)),
 		passwords: []field[*passwordChange]{
@@ -122,32 +127,16 @@ func password[T any](name, doc string, at func(T) *string) field[T] {
 	}
 }
 
-// admin refuses who is none.
-func (x *exchange) admin() error {
-	if x.principal().Role != "admin" {
-		return fault.New(fault.Forbidden, string(forbidden), "only an admin may manage users")
-	}
-	return nil
-}
-
-// managed is the user in the path, inactive ones included, for an admin.
+// managed is the user in the path, inactive ones included.
 func (a *API) managed(x *exchange) (*meetv1.User, error) {
-	if err := x.admin(); err != nil {
-		return nil, err
-	}
 	id, err := x.number()
 	if err != nil {
 		return nil, err
 	}
-	return a.user(x, id, true)
+	return a.user(x.whole(), id, true)
 }
 
-func (a *API) listManaged(x *exchange) error {
-	if err := x.admin(); err != nil {
-		return err
-	}
-	return a.usersPage(x, true)
-}
+func (a *API) listManaged(x *exchange) error { return a.usersPage(x, true) }
 
 func (a *API) getManaged(x *exchange) error {
 	u, err := a.managed(x)
@@ -175,9 +164,6 @@ func (a *API) secretHash(req proto.Message, passwords ...string) (string, error)
 }
 
 func (a *API) createManaged(x *exchange) error {
-	if err := x.admin(); err != nil {
-		return err
-	}
 	o, err := x.body()
 	if err != nil {
 		return err
@@ -208,9 +194,10 @@ func (a *API) createManaged(x *exchange) error {
 }
 
 // readNewUser reads the body of a new user, its password checked.
-func (a *API) readNewUser(o object) (*newUser, error) {
+func (a *API) readNewUser(o object) (*newUser, error) { return a.readUser(o, a.users.create) }
+
+func (a *API) readUser(o object, form *form[*newUser]) (*newUser, error) {
 	u := &newUser{CreateUserRequest: new(meetv1.CreateUserRequest)}
-	form := a.users.create
 	faults := read(o, form.fields, u)
 	if u.password != "" {
 		faults = append(faults, a.passwords.weaknesses("password", u.password, u.Username, u.Email, u.FirstName, u.LastName)...)
@@ -231,9 +218,6 @@ func (a *API) patchManaged(x *exchange) error   { return a.changeUser(x, a.users
 func (a *API) replaceManaged(x *exchange) error { return a.changeUser(x, a.users.replace) }
 
 func (a *API) changeUser(x *exchange, form *form[*meetv1.UpdateUserRequest]) error {
-	if err := x.admin(); err != nil {
-		return err
-	}
 	id, err := x.number()
 	if err != nil {
 		return err
@@ -247,7 +231,7 @@ func (a *API) changeUser(x *exchange, form *form[*meetv1.UpdateUserRequest]) err
 		return err
 	}
 	if len(req.GetUpdateMask().GetPaths()) == 0 { // nothing to change: an empty mask would mean everything
-		u, err := a.user(x, id, true)
+		u, err := a.user(x.whole(), id, true)
 		if err != nil {
 			return err
 		}
@@ -284,9 +268,6 @@ func (a *API) activate(x *exchange) error {
 }
 
 func (a *API) setActive(x *exchange, active bool, said reason) error {
-	if err := x.admin(); err != nil {
-		return err
-	}
 	id, err := x.number()
 	if err != nil {
 		return err
@@ -315,7 +296,7 @@ func (a *API) changeOwnPassword(x *exchange) error {
 	if id == 0 {
 		return fault.New(fault.Unauthenticated, auth.ReasonUnauthenticated, "nobody is logged in")
 	}
-	u, err := a.user(x, id, false)
+	u, err := a.user(x.whole(), id, false)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
 
@@ -427,7 +428,7 @@ func (x *exchange) changed(m *meetv1.Meeting) {
 
 // diffGuests makes the list of guests what is wanted.
 func (a *API) diffGuests(x *exchange, req *meetv1.UpdateMeetingRequest, wanted []string) error {
-	m, err := backend.Ask(x.r.Context(), a.backend, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: req.GetId()})
+	m, err := backend.Ask(auth.Unscoped(x.r.Context()), a.backend, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: req.GetId()})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -8,15 +9,20 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/meet-middleware/meet-middleware/pkg/browsertest"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 )
 
 func TestTheDocumentationPagesWorkInABrowserWithNoOutsideHost(t *testing.T) {
-	server := httptest.NewServer(newREST(t).api)
+	api := newREST(t).api
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api.ServeHTTP(w, r.WithContext(auth.With(r.Context(), auth.LocalAdmin)))
+	}))
 	t.Cleanup(server.Close)
 	for name, page := range map[string]struct{ path, shows string }{
 		"Swagger UI":     {"/api/v1/docs/", "Make a meeting and its Google Meet link"},
 		"ReDoc":          {"/api/v1/redoc/", "Make a meeting and its Google Meet link"},
 		"the plain page": {"/admin/", "Swagger UI"},
+		"sign-in":        {"/login/", "Password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text string

@@ -9,6 +9,7 @@ import (
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
 
@@ -42,7 +43,7 @@ func (a *API) addParticipant(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	now, err := backend.Ask(x.r.Context(), a.backend, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: id})
+	now, err := backend.Ask(auth.Unscoped(x.r.Context()), a.backend, subject.GetMeeting, &meetv1.GetMeetingRequest{Id: id})
 	if err != nil {
 		return err
 	}

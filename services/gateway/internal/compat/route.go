@@ -41,6 +41,7 @@ var commandParams = []string{"Idempotency-Key"}
 
 // add routes r, on HEAD as well where it is a GET, and puts it into the schema.
 func (a *API) add(r route) {
+	needed := needsOf(r.id)
 	op := &huma.Operation{
 		OperationID: r.id, Method: r.method, Path: r.path, Tags: []string{r.tag}, Summary: r.summary, Description: r.description,
 		Responses: map[string]*huma.Response{},
@@ -66,6 +67,13 @@ func (a *API) add(r route) {
 	} else if slices.ContainsFunc(r.params, func(p *huma.Param) bool { return p.In == "query" }) && r.tag != tagService {
 		refusals = append(refusals, http.StatusBadRequest)
 	}
+	switch scopes := needed.scopes(); {
+	case needed.anyone:
+		op.Security = []map[string][]string{{}}
+	case len(scopes) > 0:
+		op.Extensions = map[string]any{"x-scopes": scopes}
+		refusals = append(refusals, http.StatusForbidden)
+	}
 	if r.body != nil {
 		op.RequestBody = &huma.RequestBody{Required: !r.optionalBody, Content: map[string]*huma.MediaType{"application/json": {Schema: r.body}}}
 	}
@@ -80,6 +88,10 @@ func (a *API) add(r route) {
 	serve := func(ctx huma.Context) {
 		req, w := humachi.Unwrap(ctx)
 		x := &exchange{api: a, w: w, r: req}
+		if err := x.permit(needed); err != nil {
+			x.refuse(err)
+			return
+		}
 		if err := r.serve(x); err != nil {
 			x.refuse(err)
 		}
@@ -103,7 +115,12 @@ func (a *API) add(r route) {
 
 // textIDs tells whether what a path names by {id} may be a word.
 func textIDs(path string) bool {
-	return strings.HasPrefix(path, base+"meetings/") || strings.HasPrefix(path, base+"operations/") || strings.HasPrefix(path, base+"jobs/")
+	for _, dir := range []string{"meetings/", "operations/", "jobs/", "api-keys/"} {
+		if strings.HasPrefix(path, base+dir) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *API) pathParam(r route, name string) *huma.Param {
@@ -117,6 +134,8 @@ func (a *API) pathParam(r route, name string) *huma.Param {
 		p.Schema, p.Description = stringSchema("uuid"), "The operation."
 	case strings.HasPrefix(r.path, base+"jobs/"):
 		p.Schema, p.Description = stringSchema("uuid"), "The job."
+	case strings.HasPrefix(r.path, base+"api-keys/"):
+		p.Schema, p.Description = stringSchema(""), "The key's id or prefix."
 	}
 	return p
 }
@@ -165,6 +184,8 @@ var responseHeaders = map[string]*huma.Param{
 	"Link":                 {Description: `The next page as rel="next", relative; absent on the last one.`, Schema: stringSchema("")},
 	"Idempotency-Replayed": {Description: "`true` when an earlier request with the same key had done it.", Schema: stringSchema("")},
 	"Preference-Applied":   {Description: "`respond-async` when it was asked for.", Schema: stringSchema("")},
+	"RateLimit":            {Description: "What is left of a limit, and in how many seconds it is whole again.", Schema: stringSchema("")},
+	"RateLimit-Policy":     {Description: "The limit's size and window in seconds.", Schema: stringSchema("")},
 	"Retry-After":          {Description: "Seconds until the same request may be fine.", Schema: &huma.Schema{Type: huma.TypeInteger}},
 	"WWW-Authenticate":     {Description: "How to authenticate.", Schema: stringSchema("")},
 	"Allow":                {Description: "The methods of this path.", Schema: stringSchema("")},

@@ -16,6 +16,9 @@ const (
 	tagUsers        = "users"
 	tagManagement   = "user-management"
 	tagService      = "service"
+	tagAccess       = "access"
+	tagAudit        = "audit"
+	tagPrivacy      = "privacy"
 )
 
 // routes is every path of this surface on one page.
@@ -27,9 +30,13 @@ func (a *API) routes() {
 	a.jobRoutes()
 	a.peopleRoutes()
 	a.managementRoutes()
+	a.keyRoutes()
+	a.signInRoutes()
+	a.auditRoutes()
+	a.privacyRoutes()
 	a.serviceRoutes()
 	a.router.Post(pushPath, a.googleCalendar)
-	a.page("/admin/", "Where things are.", a.adminPage)
+	a.consolePages()
 	a.serveAssets()
 }
 

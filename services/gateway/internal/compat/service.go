@@ -29,6 +29,9 @@ type endpoints struct {
 	UserManagement string `json:"user-management"`
 	Schema         string `json:"schema"`
 	Jobs           string `json:"jobs"`
+	Keys           string `json:"api-keys"`
+	Audit          string `json:"audit"`
+	SignIn         string `json:"auth"`
 }
 
 type documentation struct {
@@ -37,13 +40,21 @@ type documentation struct {
 	Schema  string `json:"schema"`
 }
 
+// version is the program's, for whoever has shown a credential: others need not know which faults it has.
+func (x *exchange) version() string {
+	if x.principal().Role == "" {
+		return ""
+	}
+	return x.api.build.Version
+}
+
 func (a *API) root(x *exchange) error {
 	x.write(http.StatusOK, root{
-		Message: x.say(saidWelcome), Version: a.build.Version,
+		Message: x.say(saidWelcome), Version: x.version(),
 		Endpoints: endpoints{
 			Health: base + "health/", Info: base + "info/", Docs: base + "docs/", Meetings: base + "meetings/", Users: base + "users/",
 			Recordings: base + "recordings/", Participants: base + "participants/", UserManagement: base + "user-management/",
-			Schema: base + "schema/", Jobs: base + "jobs/",
+			Schema: base + "schema/", Jobs: base + "jobs/", Keys: base + "api-keys/", Audit: base + "audit/", SignIn: base + "auth/whoami/",
 		},
 		Documentation: documentation{Swagger: base + "docs/", Redoc: base + "redoc/", Schema: base + "schema/"},
 	})
@@ -135,8 +146,6 @@ var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
 type page struct {
 	Spanish bool
 	Base    string
-	Version string
-	Open    bool
 }
 
 // policy lets a page load what this service serves and nothing else. Swagger UI and ReDoc write style attributes and draw
@@ -144,26 +153,21 @@ type page struct {
 const policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 func (x *exchange) page(name string) error {
+	return x.html(http.StatusOK, name, policy, page{Spanish: x.language() == Spanish, Base: base})
+}
+
+// html answers with a page.
+func (x *exchange) html(status int, name, policy string, data any) error {
 	var buf bytes.Buffer
-	err := pages.ExecuteTemplate(&buf, name, page{
-		Spanish: x.language() == Spanish, Base: base, Version: x.api.build.Version, Open: x.api.build.AuthMode == "open",
-	})
-	if err != nil {
+	if err := pages.ExecuteTemplate(&buf, name, data); err != nil {
 		return err
 	}
 	header := x.w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "same-origin")
-	header.Set("Cache-Control", "no-cache")
-	x.bytes(http.StatusOK, buf.Bytes())
+	header.Set("Referrer-Policy", "same-origin") // with none at all older browsers do not say which page a form is of
+	header.Set("Cache-Control", "no-store")
+	x.bytes(status, buf.Bytes())
 	return nil
-}
-
-func (a *API) adminPage(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{api: a, w: w, r: r}
-	if err := x.page("admin.html"); err != nil {
-		x.refuse(err)
-	}
 }

@@ -36,8 +36,8 @@ func TestTheSetUpIsShownToAdminsAsItWasFound(t *testing.T) {
 		t.Errorf("asked %v", asked)
 	}
 	s.do("GET", "/api/v1/setup/?organizer=nobody", "", "Accept-Language", "en").is(400, `{"organizer":["Enter a valid email address."]}`)
-	for _, role := range []string{"service", "external", ""} {
-		if a := s.as(bus.Principal{Name: "x", Role: role}).do("GET", "/api/v1/setup/", ""); a.status != 403 || !strings.HasPrefix(a.body, `{"detail":`) {
+	for role, want := range map[string]int{"service": 403, "external": 403, "": 401} {
+		if a := s.as(bus.Principal{Name: "x", Role: role}).do("GET", "/api/v1/setup/", ""); a.status != want || !strings.HasPrefix(a.body, `{"detail":`) {
 			t.Errorf("role %q: %d %s", role, a.status, a.body)
 		}
 	}

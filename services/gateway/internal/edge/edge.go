@@ -14,7 +14,6 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
-	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 )
 
 // Config of the public port.
@@ -84,8 +83,8 @@ func (s Surfaces) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // New makes the port; it listens once it is started.
-func New(c Config, who *auth.Auth, surfaces Surfaces, metrics prometheus.Registerer, log *slog.Logger) (*httpserver.Server, error) {
-	handler, err := NewHandler(c, who, surfaces, metrics, log)
+func New(c Config, guards Guards, surfaces Surfaces, metrics prometheus.Registerer, log *slog.Logger) (*httpserver.Server, error) {
+	handler, err := NewHandler(c, guards, surfaces, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +92,7 @@ func New(c Config, who *auth.Auth, surfaces Surfaces, metrics prometheus.Registe
 }
 
 // NewHandler is everything that a request passes through, without a port.
-func NewHandler(c Config, who *auth.Auth, surfaces Surfaces, metrics prometheus.Registerer, log *slog.Logger) (http.Handler, error) {
+func NewHandler(c Config, guards Guards, surfaces Surfaces, metrics prometheus.Registerer, log *slog.Logger) (http.Handler, error) {
 	proxies, err := parseProxies(c.TrustedProxies)
 	if err != nil {
 		return nil, err
@@ -114,9 +113,11 @@ func NewHandler(c Config, who *auth.Auth, surfaces Surfaces, metrics prometheus.
 		}
 		rest.ServeHTTP(w, r)
 	})
-	h = who.Middleware(h, surfaces.refuse)
+	guards.Auth.Trust(trusted(c))
+	h = newGate(guards, surfaces, h)
 	h = limitBody(h, surfaces.refuse)
 	h = allowOrigins(c, h)
 	h = newHosts(c).middleware(h, surfaces.refuse)
+	h = harden(h)
 	return &observer{next: h, log: log, proxies: proxies, metrics: count, refuse: surfaces.refuse}, nil
 }

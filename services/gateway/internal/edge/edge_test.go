@@ -76,7 +76,7 @@ func serve(t *testing.T, c edge.Config, mode auth.Mode, limits httpserver.Config
 	t.Helper()
 	p := port{log: &log{}, metrics: prometheus.NewRegistry()}
 	logger := logging.New(p.log, logging.Config{Level: slog.LevelDebug})
-	handler, err := edge.NewHandler(c, auth.New(mode, slog.New(slog.DiscardHandler)), edge.Surfaces{
+	handler, err := edge.NewHandler(c, edge.Guards{Auth: auth.New(mode, slog.New(slog.DiscardHandler))}, edge.Surfaces{
 		RPC: surface{"rpc", handle}, REST: surface{"rest", handle},
 		IsRPC:      func(path string) bool { return strings.HasPrefix(path, "/meet.v1.") },
 		Procedures: []string{"/meet.v1.MeetingService/GetMeeting"}, Routes: []string{"meetings", "health"},
@@ -519,7 +519,7 @@ func TestTheCallersAddressComesFromTrustedProxiesOnly(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got, seen string
-			h, err := edge.NewHandler(edge.Config{TrustedProxies: c.proxies}, auth.New(auth.Open, slog.New(slog.DiscardHandler)), edge.Surfaces{
+			h, err := edge.NewHandler(edge.Config{TrustedProxies: c.proxies}, edge.Guards{Auth: auth.New(auth.Open, slog.New(slog.DiscardHandler))}, edge.Surfaces{
 				IsRPC: func(string) bool { return false },
 				REST: surface{"rest", func(_ http.ResponseWriter, r *http.Request) {
 					got, seen = r.RemoteAddr, r.Header.Get("X-Forwarded-For")
@@ -585,7 +585,7 @@ func BenchmarkEdge(b *testing.B) {
 	body := []byte(strings.Repeat("x", 1200))
 	kind := []string{"application/json"}
 	h, err := edge.NewHandler(edge.Config{AllowedOrigins: []string{"https://app.example"}, AllowedHosts: []string{"meet.example"}},
-		auth.New(auth.Open, slog.New(slog.DiscardHandler)), edge.Surfaces{
+		edge.Guards{Auth: auth.New(auth.Open, slog.New(slog.DiscardHandler))}, edge.Surfaces{
 			IsRPC:  func(path string) bool { return strings.HasPrefix(path, "/meet.v1.") },
 			Routes: []string{"meetings"},
 			REST: surface{"rest", func(w http.ResponseWriter, _ *http.Request) {

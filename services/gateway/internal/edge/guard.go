@@ -74,11 +74,11 @@ func allowOrigins(c Config, next http.Handler) http.Handler {
 		AllowedOrigins: c.AllowedOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions},
 		AllowedHeaders: []string{
-			"Accept", "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer",
+			"Accept", "Accept-Language", "Authorization", "Content-Type", "X-API-Key", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer",
 			"Traceparent", "X-Request-Id", "Connect-Protocol-Version", "Connect-Timeout-Ms", "Grpc-Timeout", "X-Grpc-Web", "X-User-Agent",
 		},
 		ExposedHeaders: []string{
-			"ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied", "Retry-After", "Www-Authenticate", "X-Request-Id",
+			"ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After", "Www-Authenticate", "X-Request-Id",
 			"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin",
 		},
 		MaxAge: 600, // seconds
@@ -91,6 +91,17 @@ func allowOrigins(c Config, next http.Handler) http.Handler {
 		return next
 	}
 	return cors.New(options).Handler(next)
+}
+
+// trusted tells whose pages may call the API, as [allowOrigins] answers them.
+func trusted(c Config) func(origin string) bool {
+	if len(c.AllowedOrigins) == 0 {
+		return func(origin string) bool { return c.Debug && localOrigin(origin) }
+	}
+	named := cors.New(cors.Options{AllowedOrigins: c.AllowedOrigins})
+	return func(origin string) bool {
+		return origin != "" && named.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
+	}
 }
 
 // localOrigin tells whether a page was served from this machine.

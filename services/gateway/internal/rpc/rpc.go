@@ -40,8 +40,11 @@ type Handler struct {
 func New(b *backend.Backend, ready func(context.Context) error, log *slog.Logger) (*Handler, error) {
 	var procedures []string
 	var requests []protoreflect.MessageDescriptor
+	actions := map[string]string{}
 	for _, method := range methods() {
-		procedures = append(procedures, "/"+string(method.Parent().FullName())+"/"+string(method.Name()))
+		procedure := "/" + string(method.Parent().FullName()) + "/" + string(method.Name())
+		procedures = append(procedures, procedure)
+		actions[procedure] = actionOf(procedure)
 		requests = append(requests, method.Input())
 	}
 	// Rules are compiled now, not at each message's first call.
@@ -54,7 +57,7 @@ func New(b *backend.Backend, ready func(context.Context) error, log *slog.Logger
 			log.ErrorContext(ctx, "call panicked", "procedure", spec.Procedure, "panic", p, "stack", string(debug.Stack()))
 			return connectError(fault.New(fault.Internal, fault.ReasonInternal, "internal error"))
 		}),
-		connect.WithInterceptors(faults{log}, validation{validator}),
+		connect.WithInterceptors(faults{log}, permission{actions}, validation{validator}),
 		connect.WithReadMaxBytes(maxMessage),
 		connect.WithCompressMinBytes(compressFrom),
 	}
@@ -64,8 +67,12 @@ func New(b *backend.Backend, ready func(context.Context) error, log *slog.Logger
 	h.mux.Handle(meetv1connect.NewRecordingServiceHandler(&recordings{b}, options...))
 	h.mux.Handle(meetv1connect.NewJobServiceHandler(&jobs{b}, options...))
 	h.mux.Handle(meetv1connect.NewSetupServiceHandler(&setup{b}, options...))
+	h.mux.Handle(meetv1connect.NewAccessServiceHandler(&keys{b}, options...))
+	h.mux.Handle(meetv1connect.NewAuditServiceHandler(&auditLog{b}, options...))
+	h.mux.Handle(meetv1connect.NewPrivacyServiceHandler(&privacy{b}, options...))
 	services := []string{
 		meetv1connect.MeetingServiceName, meetv1connect.RecordingServiceName, meetv1connect.JobServiceName, meetv1connect.UserServiceName, meetv1connect.SetupServiceName,
+		meetv1connect.AccessServiceName, meetv1connect.AuditServiceName, meetv1connect.PrivacyServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(append(services, grpchealth.HealthV1ServiceName)...)
 	h.mux.Handle(grpcreflect.NewHandlerV1(reflector, connect.WithReadMaxBytes(maxMessage)))

@@ -521,7 +521,7 @@ func TestReflectionListsTheServicesAndTheirFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"meet.v1.MeetingService", "meet.v1.RecordingService", "meet.v1.JobService", "meet.v1.UserService", "meet.v1.SetupService", "grpc.health.v1.Health"}
+	want := []string{"meet.v1.MeetingService", "meet.v1.RecordingService", "meet.v1.JobService", "meet.v1.UserService", "meet.v1.SetupService", "meet.v1.AccessService", "meet.v1.AuditService", "meet.v1.PrivacyService", "grpc.health.v1.Health"}
 	var got []string
 	for _, service := range services {
 		got = append(got, string(service))

@@ -21,6 +21,7 @@ func methods() []protoreflect.MethodDescriptor {
 	var all []protoreflect.MethodDescriptor
 	for _, file := range []protoreflect.FileDescriptor{
 		meetv1.File_meet_v1_meeting_proto, meetv1.File_meet_v1_recording_proto, meetv1.File_meet_v1_user_proto, meetv1.File_meet_v1_setup_proto,
+		meetv1.File_meet_v1_access_proto,
 	} {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
