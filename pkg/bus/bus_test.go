@@ -477,6 +477,8 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add(id, "1700000000000", "_INBOX.x", "local-admin", "12", "hash")
 	f.Add(id, "", "", "", "", "")
 	f.Add("x", "-9223372036854775808", "a b\r\nc", "\x00", "99999999999999999999", "\xff")
+	f.Add(id, "", "meet.evt.recording.verified", "", "", "")
+	f.Add(id, "", "_INBOX_gateway.>", "", "", "")
 	f.Add(id, "1e9", strings.Repeat("x", 2000), "p", "-1", "h")
 	f.Fuzz(func(t *testing.T, id, deadline, reply, principal, user, hash string) {
 		e, err := bus.ParseEnvelope(nats.Header{
@@ -484,6 +486,9 @@ func FuzzEnvelope(f *testing.F) {
 		})
 		if err != nil {
 			return
+		}
+		if reply != "" && !strings.HasPrefix(reply, "_INBOX") {
+			t.Errorf("meetings would publish on %q for whoever may not", reply)
 		}
 		if e.Reply != reply || e.Principal.Name != principal || e.BodyHash != hash || (deadline == "") != e.Deadline.IsZero() {
 			t.Errorf("%+v", e)

@@ -1,8 +1,10 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +49,11 @@ type Envelope struct {
 	Traceparent string
 }
 
+// inboxPrefix begins every inbox.
+const inboxPrefix = "_INBOX"
+
+var errNoInbox = errors.New("the place for the reply is no inbox")
+
 // maxHeader bounds one header of the envelope, in bytes.
 const maxHeader = 1024
 
@@ -75,6 +82,9 @@ func ParseEnvelope(h nats.Header) (Envelope, error) {
 	e := Envelope{
 		CommandID: id, Reply: h.Get(headerReply), BodyHash: h.Get(headerBodyHash), RequestID: h.Get(headerRequestID),
 		RemoteAddr: h.Get(headerRemote), Traceparent: h.Get(headerTrace),
+	}
+	if e.Reply != "" && (!strings.HasPrefix(e.Reply, inboxPrefix) || strings.ContainsAny(e.Reply, "*> \t\r\n")) {
+		return Envelope{}, errNoInbox // meetings may publish where the sender may not
 	}
 	if !sound(e.Reply, e.BodyHash, e.RequestID, e.RemoteAddr, e.Traceparent) {
 		return Envelope{}, errUnsound

@@ -1,6 +1,7 @@
 // Package logging writes what happened, one line each, as JSON for machines or as text for a person
 // at a terminal. Ids of the request, command and trace come from the context, so that no call site
-// passes them. There is no global logger: one is made at start and injected.
+// passes them, and e-mail addresses are masked in every line, whoever logged them. There is no global logger: one is made at
+// start and injected.
 package logging
 
 import (
@@ -36,10 +37,12 @@ func New(w io.Writer, c Config) *slog.Logger {
 	return slog.New(handler{slog.NewJSONHandler(w, opts)})
 }
 
-// readable writes durations as 1.5s: JSON would show nanoseconds.
+// readable writes durations as 1.5s, where JSON would show nanoseconds, and nobody's address.
 func readable(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
+	} else {
+		a.Value = masked(a.Value)
 	}
 	return a
 }
