@@ -97,7 +97,6 @@ func (l *Ledger) Checked(dispatch int64, failure *meeting.OutcomeFailure, rules 
 		return true
 	}
 	t.Again(now)
-	t.History = nil
 	t.Result = l.Result()
 	l.Replan(rules, now)
 	switch {

@@ -163,15 +163,9 @@ func (m *Meeting) Synced(o Outcome, now time.Time) (events []Event, done bool) {
 		events = m.fail(o, now)
 	case o.Failure != nil:
 		if !o.Failure.Deferred {
-			m.Job.remember(o.Failure.Reason(), now)
+			m.Job.Remember(o.Failure.Reason(), now)
 		}
-		m.Job.State, m.Job.DueAt = JobDue, o.Failure.RetryAt
-		if last := now.Add(maxPause); m.Job.DueAt.After(last) {
-			m.Job.DueAt = last
-		}
-		if m.Job.DueAt.Before(now) {
-			m.Job.DueAt = now
-		}
+		m.Job.TryAgain(o.Failure.RetryAt, now)
 	case o.Complete && m.WantedVersion <= o.Version && m.overtaken():
 		// Somebody changed the event after us and before we had told: what is wanted wins. The next step looks at the event.
 		m.Google.Noticed, m.Google.EventDigest, m.Google.EventEtag = time.Time{}, "", ""
@@ -257,7 +251,7 @@ func cleanText(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 // fail ends the row, unless more is wanted by now than what was refused.
 func (m *Meeting) fail(o Outcome, now time.Time) []Event {
 	reason := o.Failure.Reason()
-	m.Job.remember(reason, now)
+	m.Job.Remember(reason, now)
 	if m.WantedVersion > o.Version && o.Failure.Permanent {
 		m.Job.State, m.Job.DueAt = JobDue, now
 		return nil
@@ -294,11 +288,23 @@ func (f *OutcomeFailure) Reason() Failure {
 	return Failure{Code: cut(f.Code), Message: cut(f.Message)}
 }
 
-func (j *Job) remember(f Failure, now time.Time) {
+// Remember adds an attempt that failed at now to the history of the row.
+func (j *Job) Remember(f Failure, now time.Time) {
 	j.FailedAttempts++
 	j.History = append(j.History, Attempt{At: now, Code: f.Code, Message: f.Message})
 	if over := len(j.History) - keptAttempts; over > 0 { // the first is kept: giving up counts from it
 		j.History = slices.Delete(j.History, 1, 1+over)
+	}
+}
+
+// TryAgain makes the row due at a time that is not before now, and within [maxPause] of it.
+func (j *Job) TryAgain(at, now time.Time) {
+	j.State, j.DueAt = JobDue, at
+	if last := now.Add(maxPause); at.After(last) {
+		j.DueAt = last
+	}
+	if at.Before(now) {
+		j.DueAt = now
 	}
 }
 

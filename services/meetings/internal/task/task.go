@@ -3,7 +3,6 @@
 package task
 
 import (
-	"slices"
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
@@ -31,13 +30,6 @@ func New(id, class, kind string, due, now time.Time) *Task {
 	}
 }
 
-const (
-	// maxPause is the longest pause before another attempt.
-	maxPause = 24 * time.Hour
-	// keptAttempts bounds the history of a row.
-	keptAttempts = 20
-)
-
 // Take tells whether an outcome is of the newest dispatch and the first of it. One that is not changes nothing: it is a double, or
 // came after the row had been sent again. A row that was given up for lost and whose outcome is only late is taken all the same.
 func (t *Task) Take(dispatch int64) bool {
@@ -51,16 +43,15 @@ func (t *Task) Take(dispatch int64) bool {
 // Stale tells whether Take would not take the outcome.
 func (t *Task) Stale(dispatch int64) bool { return dispatch != t.Dispatch || t.DispatchedAt.IsZero() }
 
-// Again makes the next step of the same row due.
+// Again makes the next step of the same row due, of which no attempt has failed.
 func (t *Task) Again(due time.Time) {
-	t.State, t.DueAt, t.FailedAttempts, t.EndedAt = meeting.JobDue, due, 0, time.Time{}
+	t.State, t.DueAt, t.FailedAttempts, t.History, t.EndedAt = meeting.JobDue, due, 0, nil, time.Time{}
 }
 
 // Renew makes a row that is over due once more, as if it were new. One that is due or out stays as it is.
 func (t *Task) Renew(due time.Time) {
 	if t.State == meeting.JobDone || t.State == meeting.JobFailed {
 		t.Again(due)
-		t.History = nil
 	}
 }
 
@@ -76,26 +67,12 @@ func (t *Task) Fail(now time.Time) { t.State, t.EndedAt = meeting.JobFailed, now
 // giveUp: then the row has failed and Retry tells so.
 func (t *Task) Retry(f *meeting.OutcomeFailure, giveUp time.Duration, now time.Time) (failed bool) {
 	if !f.Deferred {
-		t.remember(f.Reason(), now)
+		t.Remember(f.Reason(), now)
 	}
 	if f.Permanent || !f.Deferred && now.Sub(t.History[0].At) >= giveUp {
 		t.Fail(now)
 		return true
 	}
-	t.State, t.DueAt = meeting.JobDue, f.RetryAt
-	if t.DueAt.Before(now) {
-		t.DueAt = now
-	}
-	if last := now.Add(maxPause); t.DueAt.After(last) {
-		t.DueAt = last
-	}
+	t.TryAgain(f.RetryAt, now)
 	return false
-}
-
-func (t *Task) remember(f meeting.Failure, now time.Time) {
-	t.FailedAttempts++
-	t.History = append(t.History, meeting.Attempt{At: now, Code: f.Code, Message: f.Message})
-	if over := len(t.History) - keptAttempts; over > 0 { // the first is kept: giving up counts from it
-		t.History = slices.Delete(t.History, 1, 1+over)
-	}
 }
