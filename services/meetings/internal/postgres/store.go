@@ -51,7 +51,7 @@ func (c Config) Check() error {
 		errs = append(errs, config.Bad("MEET_POSTGRES_CONNS", "must be from 2 to 1000", "leave it out for 8"))
 	}
 	if _, err := pgxpool.ParseConfig(c.URL()); err != nil {
-		errs = append(errs, config.Bad("DATABASE_URL", "is not a postgres:// URL", "use postgres://user:password@host:5432/database"))
+		errs = append(errs, config.Bad("DATABASE_URL", "is not a postgres:// URL, or names a certificate that can't be read", "use postgres://user:password@host:5432/database, with ?sslmode=verify-full&sslrootcert=/path/ca.pem for TLS"))
 	}
 	return errors.Join(errs...)
 }
