@@ -136,6 +136,35 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 	capture("uninvite organizers", func(q *db.Queries) {
 		_ = q.UninviteOrganizers(ctx, db.UninviteOrganizersParams{MeetingIds: ids, Emails: []string{"fill7@clinic.example", "x@mail.example"}})
 	})
+	capture("meetings of recordings", func(q *db.Queries) { _, _ = q.MeetingsOfRecordings(ctx, ids) })
+	capture("lock exports", func(q *db.Queries) { _, _ = q.LockExports(ctx, ids) })
+	capture("want exports", func(q *db.Queries) {
+		_ = q.WantExports(ctx, db.WantExportsParams{Ids: ids, Keys: []string{"a", "b"}})
+	})
+	capture("update export", func(q *db.Queries) {
+		_ = q.UpdateExport(ctx, db.UpdateExportParams{ID: 7, ExportState: "exported", SharedWith: []string{}})
+	})
+	capture("renew tasks", func(q *db.Queries) { _ = q.RenewTasks(ctx, db.RenewTasksParams(oneCheck(now))) })
+	capture("look at meetings", func(q *db.Queries) { _ = q.LookAtMeetings(ctx, db.LookAtMeetingsParams(oneCheck(now))) })
+	capture("periodic tasks", func(q *db.Queries) { _, _ = q.LockPeriodicTasks(ctx, []string{app.KindSyncAll, app.KindReport}) })
+	week := now.AddDate(0, 0, -7)
+	capture("meetings to check", func(q *db.Queries) {
+		_, _ = q.MeetingsToCheck(ctx, db.MeetingsToCheckParams{Now: now, LateSince: week, KeptSince: week, RowLimit: 500})
+	})
+	capture("renew exports", func(q *db.Queries) { _, _ = q.RenewExports(ctx, db.RenewExportsParams{Now: now, Since: week}) })
+	capture("expired exports", func(q *db.Queries) { _, _ = q.ExpiredExports(ctx, db.ExpiredExportsParams{Now: now, RowLimit: 500}) })
+	capture("forget attendance", func(q *db.Queries) {
+		_, _ = q.ForgetAttendance(ctx, db.ForgetAttendanceParams{Ended: week, RowLimit: 500})
+	})
+	capture("forget transcripts", func(q *db.Queries) {
+		_, _ = q.ForgetTranscripts(ctx, db.ForgetTranscriptsParams{Before: week, RowLimit: 500})
+	})
+	capture("count recordings", func(q *db.Queries) {
+		_, _ = q.CountRecordings(ctx, db.CountRecordingsParams{FromTime: week, ToTime: now, MadeFrom: week, MadeTo: now})
+	})
+	capture("missing recordings", func(q *db.Queries) {
+		_, _ = q.MissingRecordings(ctx, db.MissingRecordingsParams{FromTime: week, ToTime: now, MadeFrom: week, MadeTo: now, RowLimit: 100})
+	})
 	capture("old commands", func(q *db.Queries) { _, _ = q.DeleteOldCommands(ctx, now.Add(-4900*time.Minute)) })
 	capture("old jobs", func(q *db.Queries) { _, _ = q.DeleteDoneJobs(ctx, now.Add(-4900*time.Minute)) })
 	for _, part := range []struct {
@@ -188,4 +217,12 @@ func JobLists(after time.Time) map[string]Statement {
 		_, _ = q.JobsBehindOfMeetings(ctx, db.JobsBehindOfMeetingsParams{OrganizerID: 7, BeforeTime: lastTime, BeforeID: uuid.Max, RowLimit: 101})
 	})
 	return out
+}
+
+// oneCheck are the columns of one row that is there already.
+func oneCheck(now time.Time) db.InsertTasksParams {
+	return db.InsertTasksParams{
+		CreatedAt: now, Ids: []uuid.UUID{uuid.MustParse("0193a2b4-7c11-7d10-8c33-0a1b2c3d4e5f")}, Classes: []string{"observe"}, Kinds: []string{"check_recording"},
+		Keys: []string{"7"}, Payloads: []string{"{}"}, MeetingIds: []int64{7}, DueAts: []time.Time{now},
+	}
 }
