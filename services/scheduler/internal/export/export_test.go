@@ -62,12 +62,12 @@ func TestADownloadThatBreaksIsTakenUpWhereItBroke(t *testing.T) {
 		t.Run(kind+" without ranges", func(t *testing.T) {
 			r, s := newRig(t, size), open(t)
 			r.configure(func(d *googlefake.DataSetup) { d.DriveIgnoreRange = true })
-			r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+			r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 				if n == 1 {
 					return &cut{w, 2 << 20}
 				}
 				return w
-			}
+			})
 			if out := r.export(r.exports(s)); sum(s.get()) != out.SHA256 || r.downloads.Load() != 2 {
 				t.Errorf("%+v, %d downloads", out, r.downloads.Load())
 			}
@@ -102,12 +102,12 @@ func (c *cut) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 func TestADriveThatFallsSilentIsAskedAgain(t *testing.T) {
 	r, s := newRig(t, 3<<20), &dir{t, t.TempDir()}
 	r.timing.Stall = 50 * time.Millisecond
-	r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+	r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 		if n == 1 {
 			return &gate{w, 1 << 20, make(chan struct{}), nil, t.Context().Done()}
 		}
 		return w
-	}
+	})
 	if out := r.export(r.exports(s)); sum(s.get()) != out.SHA256 || r.downloads.Load() < 2 {
 		t.Errorf("%+v, %d downloads", out, r.downloads.Load())
 	}
@@ -147,12 +147,12 @@ func TestAFlippedByteIsFound(t *testing.T) {
 		for times, name := range map[int64]string{1: "once", 1000: "always"} {
 			t.Run(kind+" on the way "+name, func(t *testing.T) {
 				r, s := newRig(t, size), open(t)
-				r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+				r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 					if n <= times {
 						return &flip{w, part + 3}
 					}
 					return w
-				}
+				})
 				out, ok := r.exports(s).Export(t.Context(), r.want())
 				if !ok || out.Mismatch != (times > 1) || (s.get() != nil) != (times == 1) || r.downloads.Load() != 2 || s.begun() != 0 {
 					t.Errorf("%+v %v, %d downloads, %d begun", out, out.Failure, r.downloads.Load(), s.begun())
@@ -249,14 +249,14 @@ func TestWhatDriveSaysOfTheFile(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			r, s := newRig(t, 1000), &dir{t, t.TempDir()}
-			r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+			r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 				if n == 1 { // from now on, so that it is not what is said of the file that is refused
 					if err := r.fake.AddFaults(googlefake.Fault{Match: "GET /drive/v3/files/" + r.file, Status: &forbidden, Reason: reason}); err != nil {
 						t.Error(err)
 					}
 				}
 				return w
-			}
+			})
 			begin := time.Now()
 			out, ok := r.exports(s).Export(t.Context(), r.want())
 			if !ok || out.Failure == nil || out.Failure.Code != test.code || out.Failure.Permanent() != test.permanent || s.get() != nil {
@@ -299,13 +299,13 @@ func TestTheStopBreaksACopyOffAndTheNextOneGoesOn(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			r, s := newRig(t, size), open(t)
 			g := &gate{left: 3*part + 1000, reached: make(chan struct{}), done: t.Context().Done()}
-			r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+			r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 				if n > 1 {
 					return w
 				}
 				g.ResponseWriter = w
 				return g
-			}
+			})
 			e := r.exports(s)
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan bool, 1)
@@ -347,13 +347,13 @@ func (r *rig) run(s store, kill int64) done {
 	g := &gate{left: kill, reached: make(chan struct{}), done: r.Context().Done()}
 	first := r.downloads.Load() + 1
 	if kill > 0 {
-		r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+		r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 			if n > first {
 				return w
 			}
 			g.ResponseWriter = w
 			return g
-		}
+		})
 	}
 	if err := cmd.Start(); err != nil {
 		r.Fatal(err)
@@ -366,7 +366,7 @@ func (r *rig) run(s store, kill int64) done {
 		if err := cmd.Wait(); err == nil || !cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
 			r.Fatalf("it was not killed: %v", err)
 		}
-		r.spoil = nil
+		r.spoiler.Store(nil)
 		return done{}
 	}
 	if err := cmd.Wait(); err != nil {
@@ -443,7 +443,7 @@ func TestAFileOfTwoGigabytesPassesThroughLittleMemory(t *testing.T) {
 				t.Errorf("%+v", out)
 			}
 			t.Logf("%s: read back in %.1f s", kind, time.Since(begin).Seconds())
-			r.spoil = nil
+			r.spoiler.Store(nil)
 			if failure, _, _ := r.exports(s).Delete(t.Context(), w); failure != nil {
 				t.Error(failure)
 			}
@@ -492,7 +492,7 @@ func TestAFullDiskHealsOnceThereIsRoom(t *testing.T) {
 	if err := os.Remove(filepath.Join(mount, "before")); err != nil {
 		t.Fatal(err)
 	}
-	r.spoil = func(n int64, w http.ResponseWriter) http.ResponseWriter {
+	r.spoil(func(n int64, w http.ResponseWriter) http.ResponseWriter {
 		if n == 1 {
 			g := &gate{w, size / 2, make(chan struct{}), make(chan struct{}), t.Context().Done()}
 			go func() {
@@ -503,7 +503,7 @@ func TestAFullDiskHealsOnceThereIsRoom(t *testing.T) {
 			return g
 		}
 		return w
-	}
+	})
 	out, ok = e.Export(t.Context(), r.want())
 	full(out, ok, 1)
 	if err := os.Remove(filepath.Join(mount, "meanwhile")); err != nil {

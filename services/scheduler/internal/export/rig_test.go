@@ -119,6 +119,11 @@ func newExports(ctx context.Context, emulator, url string, timing job.ExportTimi
 	return job.NewExports(client, storage, quota.None{}, time.Now, timing, log), nil
 }
 
+// spoiler is asked for the answer to each download: it may change it.
+type spoiler func(n int64, w http.ResponseWriter) http.ResponseWriter
+
+func (r *rig) spoil(s spoiler) { r.spoiler.Store(&s) }
+
 // rig is an emulator with one recording, behind a network that a test can spoil, and the jobs over it.
 type rig struct {
 	*testing.T
@@ -132,8 +137,7 @@ type rig struct {
 
 	downloads atomic.Int64
 	sent      atomic.Int64 // bytes of downloads
-	// spoil is asked for the answer to each download: it may change it.
-	spoil func(n int64, w http.ResponseWriter) http.ResponseWriter
+	spoiler   atomic.Pointer[spoiler]
 	// edit is asked for the answer to each reading of what is said of the file.
 	edit func(map[string]any)
 }
@@ -192,8 +196,8 @@ func (r *rig) serve(w http.ResponseWriter, in *http.Request) {
 	case file && in.URL.Query().Get("alt") == "media":
 		n := r.downloads.Add(1)
 		w = &sentWriter{w, &r.sent}
-		if r.spoil != nil {
-			w = r.spoil(n, w)
+		if spoil := r.spoiler.Load(); spoil != nil {
+			w = (*spoil)(n, w)
 		}
 	case file && r.edit != nil:
 		in.Header.Del("Accept-Encoding")
