@@ -20,7 +20,14 @@ import (
 )
 
 func main() {
-	stack.Serve() // this program is the nats-server of its stacks too
+	// This program is the nats-server of its stacks too.
+	if served, err := stack.Serve(); served || err != nil {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	what, args := run, os.Args[1:]
 	switch {

@@ -69,13 +69,13 @@ type driver struct {
 	end    time.Time // of the run
 	began  time.Time // in real time
 
-	mu   sync.Mutex // guards todo
-	todo deeds
+	mu    sync.Mutex // guards what follows
+	todo  deeds
+	dice  *rand.Rand
+	kills int
 
 	commands jetstream.Stream
-	dice     *rand.Rand
 	jumps    int
-	kills    int
 	stuck    []string
 	day      int
 }
@@ -218,6 +218,8 @@ func (d *driver) now(ctx context.Context) (time.Time, error) {
 
 // kill ends a scheduler without a word and starts it again.
 func (d *driver) kill(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	p := d.s.Schedulers[d.dice.IntN(len(d.s.Schedulers))]
 	if err := p.Kill(); err != nil {
 		return err
@@ -380,7 +382,7 @@ func (d *driver) look(ctx context.Context) (*picture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at the commands: %w", err)
 	}
-	p.others += int(min(info.State.Msgs, 1<<30)) //nolint:gosec // bounded
+	p.others += int(min(info.State.Msgs, 1<<30))
 	rows, err := d.s.DB.Query(ctx, `
 		SELECT 'out', kind, dispatched_at, count(*) OVER () FROM jobs WHERE state = 'out' AND class = ANY($2)
 		UNION ALL SELECT * FROM (SELECT 'due', kind, due_at, count(*) OVER () FROM jobs WHERE state = 'due' AND class = ANY($2) AND due_at <= $1) AS due
@@ -433,6 +435,6 @@ func (d *driver) tell(p *picture) {
 			made++
 		}
 	}
-	_, _ = fmt.Fprintf(d.o.Progress, "day %d after %s: %d of %d meetings made, %d jumps, %d kills, %d times stuck\n", //nolint:errcheck // progress
+	_, _ = fmt.Fprintf(d.o.Progress, "day %d after %s: %d of %d meetings made, %d jumps, %d kills, %d times stuck\n",
 		day, time.Since(d.began).Round(time.Second), made, len(d.visits), d.jumps, d.kills, len(d.stuck))
 }

@@ -34,8 +34,19 @@ func chances() []struct {
 		kind  string
 		share int
 	}{
-		{kindNotHeld, 40}, {kindCancelled, 20}, {kindUnrecorded, 20}, {kindNever, 20}, {kindStops, 10}, {kindTwo, 10}, {kindLost, 5},
-		{kindSlow, 20}, {kindTrashed, 5}, {kindDeleted, 5}, {kindSecond, 30}, {kindMovedLive, 10}, {kindMovedBefore, 30},
+		{kindNotHeld, 40},
+		{kindCancelled, 20},
+		{kindUnrecorded, 20},
+		{kindNever, 20},
+		{kindStops, 10},
+		{kindTwo, 10},
+		{kindLost, 5},
+		{kindSlow, 20},
+		{kindTrashed, 5},
+		{kindDeleted, 5},
+		{kindSecond, 30},
+		{kindMovedLive, 10},
+		{kindMovedBefore, 30},
 	}
 }
 
@@ -104,7 +115,7 @@ func plan(o Options, start time.Time) []*visit {
 		taken[slot] = true
 		v := &visit{number: len(visits) + 1, organizer: organizer(who), kind: kindUsual, event: dice.Float64() >= o.Bare, record: true}
 		v.start = start.AddDate(0, 0, day).Add(time.Duration(firstHour+hour)*time.Hour + time.Duration(dice.IntN(4)*5)*time.Minute)
-		v.end = v.start.Add([]time.Duration{20, 30, 40}[dice.IntN(3)] * time.Minute)
+		v.end = v.start.Add(time.Duration(20+10*dice.IntN(3)) * time.Minute)
 		for i := range 1 + dice.IntN(2) {
 			v.invited = append(v.invited, fmt.Sprintf("patient%05d.%d@mail.example", v.number, i))
 		}

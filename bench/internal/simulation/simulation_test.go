@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -11,8 +12,14 @@ import (
 
 // TestMain lets the test binary be the nats-server too.
 func TestMain(m *testing.M) {
-	stack.Serve()
-	os.Exit(m.Run())
+	served, err := stack.Serve()
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	case !served:
+		os.Exit(m.Run())
+	}
 }
 
 // Two days of sixty meetings on the real programs, with everything that goes wrong: the whole month is `make simulate`.
@@ -36,10 +43,19 @@ func TestTwoDaysInWhichEverythingGoesWrongEndRight(t *testing.T) {
 		t.Error(faults)
 	}
 	for _, target := range r.Targets() {
-		// So few meetings say nothing about averages: one whose file never comes is asked about for a day.
-		if !target.Met && !strings.HasPrefix(target.Name, "calls of Google after") {
+		// So few meetings say nothing about averages, as one whose file never comes is asked about for a day, nor about one in a hundred.
+		if !target.Met && !strings.HasPrefix(target.Name, "calls of Google after") && !strings.HasPrefix(target.Name, "from the file's") {
 			t.Errorf("%s: %s, want %s", target.Name, target.Got, target.Want)
 		}
+	}
+	late := 0
+	for _, d := range r.ToFinal {
+		if d > finalWithin {
+			late++
+		}
+	}
+	if late > len(r.ToFinal)/8 || len(r.ToFinal) == 0 { // those whose notice was lost and whose file was slow
+		t.Errorf("%d of %d were verified later than %s after the file was there", late, len(r.ToFinal), finalWithin)
 	}
 	if len(r.Outcomes) < 4 {
 		t.Errorf("only %d outcomes happened: %v", len(r.Outcomes), r.Outcomes)
@@ -127,9 +143,13 @@ func TestCallsAreCountedOnceAndInTheirGroup(t *testing.T) {
 }
 
 func TestShortTimes(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0s", 90 * time.Second: "1m30s", 2 * time.Minute: "2m", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m", time.Second: "1s"} {
+	for text, want := range map[string]string{"0s": "0s", "90s": "1m30s", "120s": "2m", "24h": "24h", "90m": "1h30m", "999ms": "1s"} {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := short(d); got != want {
-			t.Errorf("short(%d) = %q, want %q", d, got, want)
+			t.Errorf("short(%s) = %q, want %q", text, got, want)
 		}
 	}
 }

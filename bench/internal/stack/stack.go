@@ -41,21 +41,19 @@ const (
 	servesLine   = "serves: "
 )
 
-// Serve makes this process the nats-server of a stack, where it was started for that, and then does not return. Every program
-// that starts a stack calls it first.
-func Serve() {
+// Serve makes this process the nats-server of a stack where it was started for that, until SIGTERM, and tells so; the program then
+// ends. Every program that starts a stack calls it first.
+func Serve() (served bool, err error) {
 	addr := os.Getenv(natsVariable)
 	if addr == "" {
-		return
+		return false, nil
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	err := serveNATS(ctx, addr, os.Getenv(dirVariable))
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nats-server:", err)
-		os.Exit(1)
+	defer stop()
+	if err := serveNATS(ctx, addr, os.Getenv(dirVariable)); err != nil {
+		return true, fmt.Errorf("nats-server: %w", err)
 	}
-	os.Exit(0)
+	return true, nil
 }
 
 func serveNATS(ctx context.Context, addr, dir string) error {
@@ -117,7 +115,9 @@ type Stack struct {
 	postgres *embeddedpg.Server
 	nats     string
 	control  *http.Client
-	logs     []*os.File
+
+	mu   sync.Mutex // guards logs
+	logs []*os.File
 }
 
 // Start runs a stack and returns once every part serves. Stop it, also after an error.
@@ -263,7 +263,9 @@ func (s *Stack) process(name, path string, ready func(string) bool, env ...strin
 	if err != nil {
 		return nil, fmt.Errorf("keep the log of %s: %w", name, err)
 	}
+	s.mu.Lock()
 	s.logs = append(s.logs, log)
+	s.mu.Unlock()
 	return &Process{Name: name, path: path, env: env, log: log, ready: ready}, nil
 }
 
