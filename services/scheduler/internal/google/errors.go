@@ -40,6 +40,7 @@ import (
 //	GOOGLE_RECORDING_NOT_SET     no      check the edition and the recording switch
 //	GOOGLE_SETTINGS_REFUSED      no      check the Meet settings of the organizer's unit
 //	GOOGLE_CONFERENCE_GONE       no      Google shows the account no such conference: it forgets each 30 days after its end
+//	GOOGLE_OWNER_UNKNOWN         no      it is not known in whose name the space is to be read: a fault of ours
 //	GOOGLE_FILE_GONE             no      the file was deleted in Drive, or the account may not see it
 //	GOOGLE_SUBSCRIPTION_GONE     yes     nothing: another subscription to notices is made
 //	GOOGLE_SUBSCRIPTION_TAKEN    yes     nothing: the subscription that is there is used
