@@ -152,6 +152,7 @@ func TestAFullReadingIsStoredAndToldOnce(t *testing.T) {
 	for sql, want := range map[string]string{
 		`SELECT recording_state || ' ' || has_recording || ' ' || conference_record_id FROM meetings`: "file_generated true conferenceRecords/a",
 		`SELECT string_agg(record, ',') FROM conferences`:                                             "conferenceRecords/a",
+
 		`SELECT state || ' ' || drive_file_id || ' ' || duration_seconds || ' ' || size_bytes || ' ' || file_state || ' ' || file_name || ' ' || drive_sha256 FROM recordings`: "file_generated file-a 1440 1000 present x.mp4 ab",
 		`SELECT string_agg(p.email || ' ' || a.match || ' ' || a.match_reason, ',' ORDER BY a.id) FROM attendees a JOIN participants p ON p.id = a.participant_id`:             clinic + " certain directory,ana@mail.example certain directory",
 		`SELECT count(*)::text FROM attendee_sessions WHERE exact AND joined_told AND left_told`:                                                                               "2",
