@@ -35,7 +35,7 @@ func simulate(ctx context.Context, args []string) error {
 	flags.IntVar(&o.Kills, "kills", 15, "how often a scheduler is killed")
 	asJSON := flags.Bool("json", false, "print the result as JSON")
 	write := flags.String("write", "", "Markdown file whose part between the markers of this name is replaced, such as docs/performance.md")
-	name := flags.String("as", "simulation", "name of the markers")
+	name := flags.String("as", "simulate", "name of the markers, such as 'simulate healthy'")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

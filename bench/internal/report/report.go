@@ -215,9 +215,11 @@ func (r *Report) batch(size int) (float64, bool) {
 // WriteInto puts the tables into the file, in place of those between the markers.
 func (r *Report) WriteInto(file string) error { return Insert(file, "bench", r.Markdown()) }
 
-// Insert puts text into the file, in place of what stands between the two markers of that name.
+// Insert puts tables into the file, in place of what stands between the two markers of that name, whose first word is the target of
+// make that writes them.
 func Insert(file, name, tables string) error {
-	begin, end := "<!-- "+name+": begin; written by make "+name+", not by hand -->", "<!-- "+name+": end -->"
+	target, _, _ := strings.Cut(name, " ")
+	begin, end := "<!-- "+name+": begin; written by make "+target+", not by hand -->", "<!-- "+name+": end -->"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("write the tables: %w", err)
