@@ -3,8 +3,10 @@
 package gateway
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +43,37 @@ type Config struct {
 func (c Config) Check() error { return c.Auth.CheckAt(c.Edge.ListenAddr()) }
 
 // Port is the public port; its address is known once it has started.
-type Port struct{ *httpserver.Server }
+type Port struct {
+	*httpserver.Server
+	// Routes are all that it serves, and who may call them.
+	Routes []Route
+}
+
+// Route is one method of one path, and who may call it.
+type Route struct {
+	Method, Path string
+	// Actions of pkg/access that a caller must be allowed, all of them; Admin: he must be one, too.
+	Actions []string
+	Admin   bool
+	// Anyone: nothing is asked. Page: it is for people. RPC: it is a method of meet.v1.
+	Anyone, Page, RPC bool
+}
+
+func routesOf(calls *rpc.Handler, rest *compat.API) ([]Route, error) {
+	table, err := rest.Table()
+	if err != nil {
+		return nil, fmt.Errorf("list the routes: %w", err)
+	}
+	routes := make([]Route, 0, len(table)+len(calls.Procedures()))
+	for _, r := range table {
+		routes = append(routes, Route{Method: r.Method, Path: r.Path, Actions: r.Actions, Admin: r.Admin, Anyone: r.Anyone, Page: r.Page})
+	}
+	actions := calls.Actions()
+	for _, procedure := range calls.Procedures() {
+		routes = append(routes, Route{Method: http.MethodPost, Path: procedure, Actions: []string{actions[procedure]}, RPC: true})
+	}
+	return routes, nil
+}
 
 // Module is the service. Needs Config, *bus.Bus, clock.Clock, prometheus.Registerer, *slog.Logger; provides *Port, which runs.
 var Module = fx.Module("gateway",
@@ -86,7 +118,9 @@ func newAuth(c Config, checker *auth.Checker, log *slog.Logger) *auth.Auth {
 	return auth.New(c.Auth.ModeAt(c.Edge.ListenAddr()), log, checker.Header, checker.Cookie)
 }
 
-func newLimits(c Config, b *bus.Bus, log *slog.Logger) *limit.Limiter { return limit.New(c.Limits, b, log) }
+func newLimits(c Config, b *bus.Bus, log *slog.Logger) *limit.Limiter {
+	return limit.New(c.Limits, b, log)
+}
 
 func newRecorder(lc fx.Lifecycle, sd fx.Shutdowner, b *backend.Backend, now clock.Clock, log *slog.Logger) *refusals.Recorder {
 	recorder := refusals.New(b, now, log)
@@ -120,7 +154,11 @@ func newPort(c edge.Config, who *auth.Auth, limits *limit.Limiter, recorder *ref
 	if err != nil {
 		return nil, err
 	}
-	return &Port{server}, nil
+	routes, err := routesOf(calls, rest)
+	if err != nil {
+		return nil, err
+	}
+	return &Port{Server: server, Routes: routes}, nil
 }
 
 // Settings are those of the gateway as a program of its own.

@@ -133,6 +133,45 @@ func (a *API) Routes() []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
+// Served is one method of one path, and who may call it.
+type Served struct {
+	Method, Path string
+	// Actions of pkg/access that a caller must be allowed, all of them; Admin: he must be one, too.
+	Actions []string
+	Admin   bool
+	// Anyone: nothing is asked. Page: it is for people, and not in the document.
+	Anyone, Page bool
+}
+
+// Table is every method of every path that is served, HEAD and OPTIONS aside.
+func (a *API) Table() ([]Served, error) {
+	ids := map[string]string{}
+	for path, item := range a.api.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{
+			http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
+		} {
+			if op != nil {
+				ids[method+" "+path] = op.OperationID
+			}
+		}
+	}
+	var all []Served
+	err := chi.Walk(a.router, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if method == http.MethodHead || method == http.MethodOptions {
+			return nil
+		}
+		path = strings.ReplaceAll(path, "{id:[0-9]+}", "{id}")
+		served := Served{Method: method, Path: path, Anyone: true, Page: true}
+		if id, documented := ids[method+" "+path]; documented {
+			n := needsOf(id)
+			served = Served{Method: method, Path: path, Actions: n.actions, Admin: n.admin, Anyone: n.anyone}
+		}
+		all = append(all, served)
+		return nil
+	})
+	return all, err
+}
+
 // zone tells whether name is a known time zone; those found are remembered, there are a few hundred of them.
 func (a *API) zone(name string) bool {
 	if _, known := a.zones.Load(name); known {

@@ -31,14 +31,15 @@ type Guards struct {
 // gate lets in whom it should, as often as he may.
 type gate struct {
 	Guards
-	next   http.Handler
-	refuse func(http.ResponseWriter, *http.Request, error)
-	isRPC  func(path string) bool
-	limits bool
+	next     http.Handler
+	refuse   func(http.ResponseWriter, *http.Request, error)
+	isRPC    func(path string) bool
+	limits   bool
+	doubtful chan struct{}
 }
 
 func newGate(g Guards, surfaces Surfaces, next http.Handler) *gate {
-	made := &gate{Guards: g, next: next, refuse: surfaces.refuse, isRPC: surfaces.IsRPC}
+	made := &gate{Guards: g, next: next, refuse: surfaces.refuse, isRPC: surfaces.IsRPC, doubtful: make(chan struct{}, maxDoubtful)}
 	made.limits = g.Limits != nil && g.Limits.On(g.Auth.Mode() == auth.Open)
 	return made
 }
@@ -47,13 +48,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := bus.WithOrigin(r.Context(), bus.Origin{RequestID: logging.ID(r.Context(), logging.RequestID), RemoteAddr: r.RemoteAddr})
 	address := addressOf(r.RemoteAddr)
 	limited := g.limits && !auth.Unlimited(r.URL.Path)
-	if limited {
-		if v, blocked := g.Limits.Blocked(address); blocked {
-			g.turnAway(w, r, bus.Principal{}, tooFast(w, v))
-			return
-		}
-	}
-	who, err := g.Auth.Decide(r)
+	who, err := g.decide(w, r, limited, address)
 	if err != nil {
 		if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.Forbidden {
 			if limited {
@@ -103,6 +98,25 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if attempt.Reason != "" {
 		g.record(r, method, path, who, attempt.Reason)
 	}
+}
+
+// maxDoubtful is how many requests are looked at at once whose address has shown too much that was wrong.
+const maxDoubtful = 4
+
+// decide is who sends r. From an address that has shown too much that was wrong only a few are looked at at once: others may call from
+// there, too.
+func (g *gate) decide(w http.ResponseWriter, r *http.Request, limited bool, address string) (bus.Principal, error) {
+	if limited {
+		if v, blocked := g.Limits.Blocked(address); blocked {
+			select {
+			case g.doubtful <- struct{}{}:
+				defer func() { <-g.doubtful }()
+			default:
+				return bus.Principal{}, tooFast(w, v)
+			}
+		}
+	}
+	return g.Auth.Decide(r)
 }
 
 // turnAway refuses, and has it written down where it was the caller who was wrong.

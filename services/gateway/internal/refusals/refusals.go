@@ -5,6 +5,7 @@ package refusals
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
@@ -23,6 +25,8 @@ const (
 	every = time.Second
 	// maxAlike bounds what is not alike within that time; what is beyond shares an entry for each reason.
 	maxAlike = 500
+	// maxSent is how many one command takes.
+	maxSent = 500
 	// lastWait bounds the last try, when the program stops.
 	lastWait = 3 * time.Second
 )
@@ -58,7 +62,11 @@ func New(b *backend.Backend, now clock.Clock, log *slog.Logger) *Recorder {
 
 // Add takes one; it never waits.
 func (r *Recorder) Add(a Attempt) {
-	key := alike{a.Principal, a.Credential, a.Action, a.RemoteAddr, a.Reason}
+	host := a.RemoteAddr // each connection has a port of its own
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	key := alike{a.Principal, a.Credential, a.Action, host, a.Reason}
 	r.mu.Lock()
 	if first := r.waiting[key]; first != nil {
 		first.Count++
@@ -77,6 +85,10 @@ func (r *Recorder) Add(a Attempt) {
 		}
 	}
 	r.mu.Unlock()
+	r.wakeUp()
+}
+
+func (r *Recorder) wakeUp() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -94,29 +106,45 @@ func (r *Recorder) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		}
-		kept, name = r.send(ctx, kept, name)
+		if ctx.Err() == nil {
+			kept, name = r.send(ctx, kept, name)
+		}
 		select {
 		case <-time.After(every): // a bound on work stays on real time
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
 			defer cancel()
-			kept, name = r.send(last, kept, name)
-			if kept, _ = r.send(last, kept, name); len(kept) > 0 {
-				r.lose(ctx, kept)
+			for last.Err() == nil {
+				if kept, name = r.send(last, kept, name); len(kept) > 0 || r.none() {
+					break
+				}
+			}
+			if len(kept) > 0 {
+				r.lose(last, kept)
 			}
 			return nil
 		}
 	}
 }
 
+func (r *Recorder) none() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting) == 0
+}
+
 // send sends what was kept, or what has come since, and gives what is to be sent again, under the same name so that it is written once.
 func (r *Recorder) send(ctx context.Context, kept []*meetv1.RefusedAttempt, name string) ([]*meetv1.RefusedAttempt, string) {
 	if len(kept) == 0 {
 		r.mu.Lock()
-		for _, a := range r.waiting {
+		for key, a := range r.waiting {
+			if len(kept) == maxSent {
+				r.wakeUp() // for the rest
+				break
+			}
 			kept = append(kept, a)
+			delete(r.waiting, key)
 		}
-		clear(r.waiting)
 		r.mu.Unlock()
 		if len(kept) == 0 {
 			return nil, ""
@@ -126,6 +154,11 @@ func (r *Recorder) send(ctx context.Context, kept []*meetv1.RefusedAttempt, name
 	caller := backend.Caller{Principal: bus.Gateway, Route: string(subject.RecordAudit), IdempotencyKey: name}
 	_, err := backend.Do(ctx, r.backend, subject.RecordAudit, caller, &meetv1.RecordAuditRequest{Attempts: kept})
 	if err == nil {
+		return nil, ""
+	}
+	if fault.KindOf(err) != fault.Unavailable && fault.KindOf(err) != fault.Expired && ctx.Err() == nil {
+		r.log.ErrorContext(ctx, "refused attempts were not taken into the audit log", "attempts", len(kept), "error", err)
+		r.lose(ctx, kept)
 		return nil, ""
 	}
 	r.log.WarnContext(ctx, "refused attempts are not in the audit log yet", "attempts", len(kept), "error", err)

@@ -32,6 +32,7 @@ const (
 type Handler struct {
 	mux        *http.ServeMux
 	procedures []string
+	actions    map[string]string
 	errors     *connect.ErrorWriter
 	log        *slog.Logger
 }
@@ -61,7 +62,7 @@ func New(b *backend.Backend, ready func(context.Context) error, log *slog.Logger
 		connect.WithReadMaxBytes(maxMessage),
 		connect.WithCompressMinBytes(compressFrom),
 	}
-	h := &Handler{mux: http.NewServeMux(), procedures: procedures, errors: connect.NewErrorWriter(), log: log}
+	h := &Handler{mux: http.NewServeMux(), procedures: procedures, actions: actions, errors: connect.NewErrorWriter(), log: log}
 	h.mux.Handle(meetv1connect.NewMeetingServiceHandler(&meetings{b}, options...))
 	h.mux.Handle(meetv1connect.NewUserServiceHandler(&users{b}, options...))
 	h.mux.Handle(meetv1connect.NewRecordingServiceHandler(&recordings{b}, options...))
@@ -86,6 +87,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 
 // Procedures are the paths of meet.v1, for whoever counts calls by name.
 func (h *Handler) Procedures() []string { return h.procedures }
+
+// Actions are what pkg/access calls each of them, by its path.
+func (h *Handler) Actions() map[string]string { return h.actions }
 
 // Owns tells whether a path is an RPC's, known or not: no other surface has paths of that form.
 func Owns(path string) bool {
