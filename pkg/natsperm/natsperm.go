@@ -158,6 +158,7 @@ func bucket(name string) []string {
 	stream := "KV_" + name
 	keys := "$KV." + name + ".>"
 	return []string{
+		api("INFO"), // the client library asks how much the account may store
 		api("STREAM.CREATE", stream), api("STREAM.UPDATE", stream), api("STREAM.INFO", stream),
 		api("DIRECT.GET", stream, keys), keys,
 	}

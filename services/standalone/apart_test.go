@@ -88,6 +88,7 @@ func runApart(t *testing.T) *apart {
 		return []string{
 			"NATS_URL=" + a.NATS, "NATS_USER=" + user, "NATS_PASSWORD=" + passwords[user], "MEET_ADDR=" + address, "MEET_OPS_ADDR=127.0.0.1:0",
 			"DATABASE_URL=" + a.Postgres, "MEET_EMULATOR_URL=" + a.Emulator, "LOG_LEVEL=error",
+			"MEET_GOOGLE_QUOTAS=on", "MEET_RATE_LIMIT=on", // both are off by themselves here, and both store
 		}
 	}
 	// The gateway comes first: nobody has made anything yet.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/embeddednats"
 	"github.com/meet-middleware/meet-middleware/pkg/embeddedpg"
+	"github.com/meet-middleware/meet-middleware/pkg/natsperm"
 )
 
 // The test binary is also the nats-server and the owner of Postgres, each as a process that can be killed.
@@ -25,6 +26,8 @@ const (
 	portVariable = "STACKTEST_PORT"
 	dirVariable  = "STACKTEST_DIR"
 	fastVariable = "STACKTEST_THROWAWAY"
+	// usersVariable begins the passwords of NATS's users; their names follow.
+	usersVariable = "STACKTEST_NATS_PASSWORD"
 
 	servesLine = "serves: "
 )
@@ -50,7 +53,7 @@ func serve(ctx context.Context, role string) error {
 	stopping := context.WithoutCancel(ctx)
 	switch role {
 	case roleNATS:
-		s, err := embeddednats.New(embeddednats.Config{Addr: "127.0.0.1:" + strconv.Itoa(port), StoreDir: dir}, log)
+		s, err := embeddednats.New(embeddednats.Config{Addr: "127.0.0.1:" + strconv.Itoa(port), StoreDir: dir, Users: natsUsers(os.Getenv(usersVariable))}, log)
 		if err != nil {
 			return err
 		}
@@ -75,6 +78,21 @@ func serve(ctx context.Context, role string) error {
 		return s.Stop(stopping)
 	}
 	return errors.New("no such role")
+}
+
+// tester is the kit's own user of NATS, who may do everything.
+const tester = "stacktest"
+
+// natsUsers are each service's and the kit's own; none where there is no password.
+func natsUsers(password string) []embeddednats.User {
+	if password == "" {
+		return nil
+	}
+	users := []embeddednats.User{{Name: tester, Password: password + tester, Publish: []string{">"}, Subscribe: []string{">"}}}
+	for _, u := range natsperm.Users() {
+		users = append(users, embeddednats.User{Name: u.Name, Password: password + u.Name, Publish: u.Publish, Subscribe: u.Subscribe})
+	}
+	return users
 }
 
 func serverServes(line string) bool { return strings.HasPrefix(line, servesLine) }

@@ -111,6 +111,8 @@ type Options struct {
 	Env []string
 	// Throwaway spares Postgres its fsync, where nothing is said about what a crash of it leaves.
 	Throwaway bool
+	// NATSPassword begins the passwords of NATS's users, each service as its own; empty: NATS lets everybody in.
+	NATSPassword string
 	// Postgres is another stack whose server to use, with a database of its own.
 	Postgres *Stack
 }
@@ -198,7 +200,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	s.nats = "nats://127.0.0.1:" + strconv.Itoa(port)
 	s.NATS = &Process{
 		Name: "nats", path: s.self, ready: serverServes,
-		env: []string{roleVariable + "=" + roleNATS, portVariable + "=" + strconv.Itoa(port), dirVariable + "=" + s.JetStreamDir()},
+		env: []string{roleVariable + "=" + roleNATS, portVariable + "=" + strconv.Itoa(port), dirVariable + "=" + s.JetStreamDir(), usersVariable + "=" + s.options.NATSPassword},
 	}
 	return s.NATS.Start(ctx)
 }
@@ -265,6 +267,9 @@ func (s *Stack) services(ctx context.Context) error {
 		p := &Process{
 			Name: program + "-" + strconv.Itoa(n+1), path: filepath.Join(s.bin, program), ready: serviceStarted,
 			env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops}, env...), s.options.Env...),
+		}
+		if s.options.NATSPassword != "" {
+			p.env = append(p.env, "NATS_USER="+program, "NATS_PASSWORD="+s.options.NATSPassword+program)
 		}
 		s.ops[p] = "http://" + ops
 		s.all = append(s.all, p)
@@ -368,7 +373,11 @@ func (s *Stack) Publish(subject, body string) error {
 
 // connect is a client of the stack's NATS; close it.
 func (s *Stack) connect() (*nats.Conn, jetstream.JetStream, error) {
-	conn, err := nats.Connect(s.nats, nats.Name("stacktest"))
+	opts := []nats.Option{nats.Name(tester)}
+	if s.options.NATSPassword != "" {
+		opts = append(opts, nats.UserInfo(tester, s.options.NATSPassword+tester))
+	}
+	conn, err := nats.Connect(s.nats, opts...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to the stack's NATS: %w", err)
 	}
