@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -72,6 +71,9 @@ type session struct {
 	output   string
 	zone     string
 	timeout  time.Duration
+
+	tokenFile string
+	token     string // the credential; never shown
 }
 
 func newRoot(terminal Terminal) *cobra.Command {
@@ -86,7 +88,12 @@ func newRoot(terminal Terminal) *cobra.Command {
 					s.server = server
 				}
 			}
-			return s.check()
+			if err := s.check(); err != nil {
+				return err
+			}
+			var err error
+			s.token, err = s.credential()
+			return err
 		},
 	}
 	root.SetOut(terminal.Out)
@@ -99,8 +106,9 @@ func newRoot(terminal Terminal) *cobra.Command {
 	flags.StringVarP(&s.output, "output", "o", "table", "how to show answers: table or json")
 	flags.StringVar(&s.zone, "time-zone", "", "IANA time zone of times without an offset, and of those in tables; absent: this machine's")
 	flags.DurationVar(&s.timeout, "timeout", time.Minute, "how long one call may take")
+	flags.StringVar(&s.tokenFile, "token-file", "", "file with the API key or token to call with; absent: MEETCTL_TOKEN, else MEET_API_KEY")
 	complete(root, "output", "table", "json")
-	root.AddCommand(newMeetings(s), newRecordings(s), newJobs(s), newOperations(s), newSetup(s))
+	root.AddCommand(newMeetings(s), newRecordings(s), newJobs(s), newOperations(s), newSetup(s), newKeys(s), newAudit(s), newPrivacy(s))
 	return root
 }
 
@@ -172,15 +180,15 @@ func (s *session) location() *time.Location {
 var options = []connect.ClientOption{connect.WithProtoJSON(), connect.WithReadMaxBytes(64 << 20)}
 
 func (s *session) meetings() meetv1connect.MeetingServiceClient {
-	return meetv1connect.NewMeetingServiceClient(http.DefaultClient, s.server, options...)
+	return meetv1connect.NewMeetingServiceClient(s.client(), s.server, options...)
 }
 
 func (s *session) recordings() meetv1connect.RecordingServiceClient {
-	return meetv1connect.NewRecordingServiceClient(http.DefaultClient, s.server, options...)
+	return meetv1connect.NewRecordingServiceClient(s.client(), s.server, options...)
 }
 
 func (s *session) jobs() meetv1connect.JobServiceClient {
-	return meetv1connect.NewJobServiceClient(http.DefaultClient, s.server, options...)
+	return meetv1connect.NewJobServiceClient(s.client(), s.server, options...)
 }
 
 // errNoAnswer is the cause of a call's ended context.

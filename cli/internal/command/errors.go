@@ -31,7 +31,8 @@ var flagOf = map[string]string{
 	"page_token": "--page-token", "organizer_id": "--organizer-id", "invited_email": "--invited-email", "status": "--status",
 	"recording_state": "--recording-state", "scheduled_start_from": "--from", "scheduled_start_to": "--to", "id": "the id",
 	"from": "--from", "to": "--to", "state": "--state", "export_state": "--export-state", "class": "--class", "kind": "--kind",
-	"emails": "--email", "reason": "--reason", "limit": "--limit",
+	"emails": "--email", "name": "--name", "role": "--role", "user_id": "--user", "scopes": "--scope", "expires_at": "--expires", "overlap_seconds": "--overlap",
+	"after_hash": "--after", "key": "the key", "reason": "--reason", "limit": "--limit",
 }
 
 // explain says err to a person, and which exit status it is.
@@ -76,6 +77,8 @@ func explain(err error) (string, int) {
 	}
 	code := exitOf(failed.Code())
 	switch {
+	case failed.Code() == connect.CodeUnauthenticated:
+		b.WriteString("\n  MEETCTL_TOKEN, MEET_API_KEY or --token-file names the API key or token to call with")
 	case code == exitUnavailable && call.key != "":
 		fmt.Fprintf(&b, "\n  the change may have been made; repeat it with --idempotency-key %s to be sure that it is made once", call.key)
 	case failed.Code() == connect.CodeAborted && info.GetMetadata()["etag"] != "":

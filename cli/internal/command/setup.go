@@ -2,7 +2,6 @@ package command
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,7 @@ func newSetup(s *session) *cobra.Command {
 		Use: "diagnose", Short: "Look whether everything is set up, and say what to do where it is not", Args: none,
 		Long: "Look at Google, NATS and Postgres, and say of each mistake where it is put right and what to enter there. For admins.\nExit status 1 when something is wrong. Before the server runs, `scheduler doctor` and `meet-middleware doctor` say the same.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := meetv1connect.NewSetupServiceClient(http.DefaultClient, s.server, options...)
+			client := meetv1connect.NewSetupServiceClient(s.client(), s.server, options...)
 			report, err := ask(cmd.Context(), s, &meetv1.DiagnoseRequest{OrganizerEmail: organizer, Write: write}, client.Diagnose)
 			if err != nil {
 				return err
