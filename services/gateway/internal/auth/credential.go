@@ -21,7 +21,7 @@ import (
 // Reasons of credentials that are refused here; those of the meetings service are among what is answered too.
 const (
 	// ReasonCredential: what was shown is no credential of a kind that is known here.
-	ReasonCredential = "CREDENTIAL_UNKNOWN"
+	ReasonCredential = "CREDENTIAL_UNKNOWN" //nolint:gosec // G101: a reason's name, no credential
 	// ReasonCredentials: more than one was shown.
 	ReasonCredentials = "CREDENTIALS_AMBIGUOUS"
 	// ReasonKeyUnknown: nobody made such a key; also one whose form is wrong.

@@ -82,7 +82,7 @@ func SetCookie(w http.ResponseWriter, r *http.Request, token string, life time.D
 		return err
 	}
 	name := cookieName(r)
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure is off on this machine's own http alone, which MaySignIn looks at
 		Name: name, Value: token, Path: "/", MaxAge: int(life / time.Second), Secure: name == cookieTLS, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 	return nil
@@ -91,7 +91,9 @@ func SetCookie(w http.ResponseWriter, r *http.Request, token string, life time.D
 // ClearCookie takes it away again.
 func ClearCookie(w http.ResponseWriter, r *http.Request) {
 	if name := cookieName(r); name != "" {
-		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, Secure: name == cookieTLS, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: as the one that it takes away
+			Name: name, Path: "/", MaxAge: -1, Secure: name == cookieTLS, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
 	}
 }
 
