@@ -117,7 +117,7 @@ func TestNoSecretIsLeftAnywhere(t *testing.T) {
 	}
 
 	// Google's key, as the scheduler fetches it.
-	answer, err := http.Get(s.EmulatorURL() + "/_emulator/service-account.json") //nolint:noctx // the test's own bound is enough
+	answer, err := http.Get(s.EmulatorURL() + "/_emulator/service-account.json")
 	if err != nil {
 		t.Fatal(err)
 	}
