@@ -53,6 +53,9 @@ func (s *Settings) Check() error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return config.Bad("MEET_ADDR", "is no host:port", "write as 127.0.0.1:8000")
 	}
+	if !httpserver.Loopback(s.NATSAddr) && !s.Log.Debug {
+		return config.Bad("MEET_NATS_ADDR", "is reached from elsewhere, and the NATS in this program lets in whoever comes", "use 127.0.0.1:4222; or run the three services and a nats-server with users")
+	}
 	s.Scheduler.Development = s.Log.Debug || httpserver.Loopback(addr)
 	return errors.Join(s.Scheduler.CheckTarget(true), s.Clock.CheckAgainst(s.Scheduler.Emulated()))
 }
