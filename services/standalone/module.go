@@ -67,13 +67,20 @@ func (s *Settings) ownsEmulator() bool {
 	return s.Scheduler.Emulated() && s.Scheduler.Google.EmulatorURL == ""
 }
 
+// gateway is the gateway's settings; it prints where this program does.
+func (s *Settings) gateway() gateway.Config {
+	c := s.Gateway
+	c.Stdout = s.Stdout
+	return c
+}
+
 // Program is the whole graph.
 func Program(s Settings) fx.Option {
 	if s.Stdout == nil {
 		s.Stdout = os.Stdout
 	}
 	options := []fx.Option{
-		fx.Supply(s, s.Log, s.Gateway, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		fx.Supply(s, s.Log, s.gateway(), httpserver.OpsConfig{Addr: s.OpsAddr}),
 		logging.Module, clock.ModuleFor(s.Clock),
 		fx.Provide(func(url emulatorURL) clock.EmulatorURL { return clock.EmulatorURL(url) }),
 		folderModule, // first of all: nothing may touch the data of a program that runs
