@@ -156,17 +156,11 @@ func say(h http.Header, v limit.Verdict) {
 	b := make([]byte, 0, 48)
 	b = append(b, '"')
 	b = append(b, v.Policy.Name...)
-	b = append(b, '"')
-	policy := append([]byte(nil), b...)
-	policy = append(policy, ";q="...)
-	policy = strconv.AppendInt(policy, int64(v.Policy.Burst), 10)
-	policy = append(policy, ";w="...)
-	policy = strconv.AppendInt(policy, max(int64(v.Policy.Burst/v.Policy.Rate), 1), 10)
-	b = append(b, ";r="...)
+	b = append(b, `";r=`...)
 	b = strconv.AppendInt(b, int64(v.Remaining), 10)
 	b = append(b, ";t="...)
 	b = strconv.AppendInt(b, int64(v.Reset), 10)
-	h["Ratelimit-Policy"] = []string{string(policy)}
+	h["Ratelimit-Policy"] = v.Policy.Header
 	h["Ratelimit"] = []string{string(b)}
 }
 

@@ -67,6 +67,12 @@ type Policy struct {
 	Name string
 	// Rate is units each second; Burst is how many there are after a rest.
 	Rate, Burst float64
+	// Header says so to callers (draft-ietf-httpapi-ratelimit-headers-10): the size, and the seconds in which it fills.
+	Header []string
+}
+
+func newPolicy(name string, rate, burst float64) Policy {
+	return Policy{name, rate, burst, []string{fmt.Sprintf("%q;q=%d;w=%d", name, int64(burst), max(int64(burst/rate), 1))}}
 }
 
 // The policies of sign-in, whatever is configured: after a burst, an account is tried twice a minute and an address six times. The
@@ -96,6 +102,9 @@ const (
 	restSpan   = time.Minute
 )
 
+// bucketID names a bucket here.
+type bucketID struct{ policy, key string }
+
 // Limiter decides.
 type Limiter struct {
 	config Config
@@ -105,7 +114,7 @@ type Limiter struct {
 	names  [3]Policy
 
 	mu      sync.Mutex
-	buckets map[string]*bucket
+	buckets map[bucketID]*bucket
 	running map[string]int
 }
 
@@ -116,10 +125,10 @@ func New(c Config, b *bus.Bus, log *slog.Logger) *Limiter {
 
 func newLimiter(c Config, b *bus.Bus, now func() time.Time, log *slog.Logger) *Limiter {
 	return &Limiter{
-		config: c, store: &store{bus: b}, now: now, log: log, buckets: make(map[string]*bucket), running: make(map[string]int),
+		config: c, store: &store{bus: b}, now: now, log: log, buckets: make(map[bucketID]*bucket), running: make(map[string]int),
 		names: [3]Policy{
-			{"principal", float64(c.Principal), float64(c.PrincipalBurst)}, {"address", float64(c.Address), float64(c.AddressBurst)},
-			{"anonymous", float64(c.Anonymous), float64(c.AnonymousBurst)},
+			newPolicy("principal", float64(c.Principal), float64(c.PrincipalBurst)), newPolicy("address", float64(c.Address), float64(c.AddressBurst)),
+			newPolicy("anonymous", float64(c.Anonymous), float64(c.AnonymousBurst)),
 		},
 	}
 }
@@ -198,12 +207,12 @@ func (l *Limiter) take(ctx context.Context, p Policy, key string, units int) Ver
 func (l *Limiter) known(p Policy, key string) (*bucket, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, known := l.buckets[p.Name+" "+key]
+	b, known := l.buckets[bucketID{p.Name, key}]
 	return b, known
 }
 
 func (l *Limiter) bucket(p Policy, key string) *bucket {
-	id := p.Name + " " + key
+	id := bucketID{p.Name, key}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.buckets[id]
@@ -211,7 +220,7 @@ func (l *Limiter) bucket(p Policy, key string) *bucket {
 		if len(l.buckets) >= maxBuckets {
 			l.tidy()
 		}
-		sum := sha256.Sum256([]byte(id)) // a key there has no room for every address, and needs none to be read
+		sum := sha256.Sum256([]byte(p.Name + " " + key)) // a key there has no room for every address, and needs none to be read
 		b = &bucket{key: p.Name + "." + hex.EncodeToString(sum[:16])}
 		l.buckets[id] = b
 	}
