@@ -316,6 +316,68 @@ func consume(t *testing.T, b *bus.Bus) (came chan jetstream.Msg, stop func()) {
 	return came, stop
 }
 
+// said is a log that tells of each record.
+type said struct {
+	slog.Handler
+	messages chan string
+}
+
+func (s said) Handle(_ context.Context, r slog.Record) error {
+	s.messages <- r.Message
+	return nil
+}
+
+func (said) Enabled(context.Context, slog.Level) bool { return true }
+
+func TestWhenAConsumerHasEndedNothingIsHandedOver(t *testing.T) {
+	t.Parallel()
+	log := said{slog.DiscardHandler, make(chan string, 1024)}
+	b := bus.New(bus.Config{Name: "test", Replicas: 1, Wait: patience, InProcess: natstest.New(t)}, slog.New(log))
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Stop(context.WithoutCancel(t.Context())) })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	came, gate, ended := make(chan struct{}, 16), make(chan struct{}), make(chan error, 1)
+	var handling atomic.Int32
+	go func() {
+		ended <- b.Consume(ctx, subject.StreamJobs, subject.JobConsumer(subject.ClassGoogle), 16, func(jetstream.Msg) {
+			handling.Add(1)
+			defer handling.Add(-1)
+			came <- struct{}{}
+			<-gate
+		})
+	}()
+	for range 3 {
+		if _, err := b.JetStream().Publish(within(t, patience), string(subject.SyncMeeting), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-came
+	cancel()
+	for late := within(t, patience); ; { // it waits for the handler, and for what was fetched no longer than it may
+		select {
+		case text := <-log.messages:
+			if text != "consumer is left with what was fetched" {
+				continue
+			}
+		case err := <-ended:
+			t.Fatalf("it ended while a message was being handled: %v", err)
+		case <-late.Done():
+			t.Fatal("it says nothing")
+		}
+		break
+	}
+	close(gate)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if n := handling.Load(); n != 0 {
+		t.Errorf("%d messages are being handled after the end", n)
+	}
+}
+
 func TestAConsumerComesBackWhateverIsLost(t *testing.T) {
 	for name, lose := range map[string]func(ctx context.Context, s *embeddednats.Server, b *bus.Bus) error{
 		"the consumer": func(ctx context.Context, _ *embeddednats.Server, b *bus.Bus) error {

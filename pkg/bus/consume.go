@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,12 +13,17 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 )
 
-// drainWait bounds the end of a consumer; without a connection it can't end by itself.
-const drainWait = 2 * time.Second
+const (
+	// drainWait bounds the end of a consumer: a service that stops exits within 10 s.
+	drainWait = 5 * time.Second
+	// lostWait is the same without a connection, where it can't end by itself.
+	lostWait = 2 * time.Second
+)
 
 // Consume hands the messages of a durable to handle until ctx ends, making the durable and its stream where they are missing:
 // at the start, after a reconnect, after the store was lost. handle must not block for long; it owns the message and its ack.
-// prefetch bounds the messages held here that handle has not returned from.
+// prefetch bounds the messages held here that handle has not returned from. Once Consume has returned handle is neither running
+// nor called again.
 func (b *Bus) Consume(ctx context.Context, stream string, consumer jetstream.ConsumerConfig, prefetch int, handle func(jetstream.Msg)) error {
 	reconnected := b.Reconnected()
 	for {
@@ -48,7 +54,15 @@ func (b *Bus) consumeOnce(ctx context.Context, stream string, config jetstream.C
 		return nil, fmt.Errorf("make consumer %s of %s: %w", config.Durable, stream, err)
 	}
 	gone := make(chan error, 1)
-	consuming, err := consumer.Consume(handle,
+	var handling sync.Mutex // nats.go may still be calling when it is closed
+	over := false
+	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
+		handling.Lock()
+		defer handling.Unlock()
+		if !over {
+			handle(msg)
+		}
+	},
 		jetstream.PullMaxMessages(prefetch),
 		jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
@@ -66,12 +80,20 @@ func (b *Bus) consumeOnce(ctx context.Context, stream string, config jetstream.C
 	}
 	defer func() {
 		consuming.Drain() // what was fetched is still handed over: left here it would wait for its lease to end
+		wait := drainWait
+		if !b.conn.IsConnected() {
+			wait = lostWait
+		}
 		select {
 		case <-consuming.Closed():
-		case <-time.After(drainWait):
+		case <-time.After(wait):
+			b.log.WarnContext(ctx, "consumer is left with what was fetched", "stream", stream, "consumer", config.Durable)
 			consuming.Stop()
 			<-consuming.Closed()
 		}
+		handling.Lock()
+		defer handling.Unlock()
+		over = true
 	}()
 	for {
 		select {

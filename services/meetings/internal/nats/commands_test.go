@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
@@ -226,8 +227,16 @@ func TestACommandThatCantBeCarriedOutNowComesAgain(t *testing.T) {
 
 func TestAStopHandsNothingToTheLease(t *testing.T) {
 	w := newWorld(t)
-	stop := w.commands(t)
-	const n = 300
+	s, b := w.newStore(t), w.newBus(t)
+	gate := make(chan struct{})
+	store := moody{s, func(*app.Unit) error { <-gate; return nil }}
+	running, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- NewCommands(b, app.NewProcessor(store, Codec{}, w.clock.Now, quiet()), metrics(t, s, w.clock.Now), quiet()).Run(running)
+	}()
+	const n = maxBatch + prefetch + 100 // a batch in hand, a full queue, and some that were fetched and fit in neither
 	for range n {
 		if _, err := w.bus.JetStream().PublishMsgAsync(&natsgo.Msg{
 			Subject: string(subject.CancelMeeting), Data: []byte(`{"id":"1"}`), Header: natsgo.Header{"Meet-Command-Id": []string{uuid.NewString()}},
@@ -236,19 +245,32 @@ func TestAStopHandsNothingToTheLease(t *testing.T) {
 		}
 	}
 	<-w.bus.JetStream().PublishAsyncComplete()
-	stop()
 	c, err := w.bus.JetStream().Consumer(t.Context(), subject.StreamCommands, subject.CommandConsumer().Durable)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := within(t)
-	for { // acknowledgements are on their way
-		info, err := c.Info(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.NumAckPending == 0 {
-			break
+	until := func(what string, enough func(*jetstream.ConsumerInfo) bool) {
+		t.Helper()
+		for {
+			info, err := c.Info(ctx)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if enough(info) {
+				return
+			}
 		}
 	}
+	// Only what has come is to be handled: what the server sends while the subscription ends is nobody's until its lease is over.
+	until("all are sent", func(info *jetstream.ConsumerInfo) bool { return info.Delivered.Stream == n })
+	if err := b.Conn().FlushWithContext(ctx); err != nil { // the answer comes behind them
+		t.Fatal(err)
+	}
+	cancel()
+	close(gate)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	until("all are acknowledged", func(info *jetstream.ConsumerInfo) bool { return info.NumAckPending == 0 })
 }
