@@ -248,8 +248,12 @@ func TestOpenModeIsRefusedWhereOthersReachIt(t *testing.T) {
 		environ []string
 		ok      bool
 	}{
-		{[]string{"MEET_AUTH=open", "MEET_ADDR=0.0.0.0:8000"}, false}, {[]string{"MEET_AUTH=open", "MEET_ADDR=:8000"}, false}, {[]string{"MEET_AUTH=open", "MEET_ADDR=10.0.0.7:8000"}, false},
-		{[]string{"MEET_AUTH=open", "MEET_ADDR=0.0.0.0:8000", "DEBUG=True"}, true}, {[]string{"MEET_AUTH=open", "MEET_ADDR=127.0.0.1:8000"}, true}, {[]string{"MEET_ADDR=0.0.0.0:8000"}, true},
+		{[]string{"MEET_AUTH=open", "MEET_ADDR=0.0.0.0:8000"}, false},
+		{[]string{"MEET_AUTH=open", "MEET_ADDR=:8000"}, false},
+		{[]string{"MEET_AUTH=open", "MEET_ADDR=10.0.0.7:8000"}, false},
+		{[]string{"MEET_AUTH=open", "MEET_ADDR=0.0.0.0:8000", "DEBUG=True"}, true},
+		{[]string{"MEET_AUTH=open", "MEET_ADDR=127.0.0.1:8000"}, true},
+		{[]string{"MEET_ADDR=0.0.0.0:8000"}, true},
 	} {
 		_, err := config.Load[gateway.Settings](c.environ)
 		if (err == nil) != c.ok {

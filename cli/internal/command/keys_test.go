@@ -54,7 +54,7 @@ func (g *guarded) VerifyAudit(_ context.Context, req *connect.Request[meetv1.Ver
 	return connect.NewResponse(next), nil
 }
 
-func (g *guarded) ErasePerson(_ context.Context, req *connect.Request[meetv1.ErasePersonRequest]) (*connect.Response[meetv1.ErasePersonResponse], error) {
+func (g *guarded) ErasePerson(_ context.Context, _ *connect.Request[meetv1.ErasePersonRequest]) (*connect.Response[meetv1.ErasePersonResponse], error) {
 	return connect.NewResponse(&meetv1.ErasePersonResponse{Pseudonym: "erased-1@erased.invalid", Rows: map[string]int64{"participant": 2}}), nil
 }
 

@@ -19,11 +19,13 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 )
 
-// ReasonCrossOrigin: a browser sent a change that a page of another site made.
-const ReasonCrossOrigin = "CROSS_ORIGIN"
-
-// ReasonTLSRequired: a password or its cookie would travel in the clear.
-const ReasonTLSRequired = "TLS_REQUIRED"
+// Reasons of what browsers send.
+const (
+	// ReasonCrossOrigin says that a browser sent a change that a page of another site made.
+	ReasonCrossOrigin = "CROSS_ORIGIN"
+	// ReasonTLSRequired says that a password or its cookie would travel in the clear.
+	ReasonTLSRequired = "TLS_REQUIRED"
+)
 
 // SessionConfig is how long somebody stays signed in.
 type SessionConfig struct {

@@ -151,7 +151,7 @@ func (x *exchange) again(name string, page consolePage, err error) error {
 	f := fault.Of(err)
 	switch f.Kind {
 	case fault.Invalid, fault.Conflict, fault.AlreadyExists, fault.Unauthenticated, fault.Forbidden, fault.Exhausted:
-	default:
+	case fault.NotFound, fault.VersionMismatch, fault.Unavailable, fault.Refused, fault.Expired, fault.KeyReused, fault.InFlight, fault.Internal:
 		return err
 	}
 	if f.Kind == fault.Exhausted {

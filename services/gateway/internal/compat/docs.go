@@ -44,8 +44,16 @@ func (a *API) openAPI() *huma.OpenAPI {
 		},
 		Servers: []*huma.Server{{URL: "/"}},
 		Tags: []*huma.Tag{
-			{Name: tagMeetings}, {Name: tagParticipants}, {Name: tagRecordings}, {Name: tagJobs}, {Name: tagUsers}, {Name: tagManagement}, {Name: tagAccess}, {Name: tagAudit},
-			{Name: tagPrivacy}, {Name: tagService},
+			{Name: tagMeetings},
+			{Name: tagParticipants},
+			{Name: tagRecordings},
+			{Name: tagJobs},
+			{Name: tagUsers},
+			{Name: tagManagement},
+			{Name: tagAccess},
+			{Name: tagAudit},
+			{Name: tagPrivacy},
+			{Name: tagService},
 		},
 		Components: &huma.Components{
 			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),

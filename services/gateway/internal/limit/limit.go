@@ -49,8 +49,12 @@ func (c Config) Check() error {
 		name  string
 		value int
 	}{
-		{"MEET_RATE_LIMIT_PRINCIPAL", c.Principal}, {"MEET_RATE_LIMIT_PRINCIPAL_BURST", c.PrincipalBurst}, {"MEET_RATE_LIMIT_ADDRESS", c.Address},
-		{"MEET_RATE_LIMIT_ADDRESS_BURST", c.AddressBurst}, {"MEET_RATE_LIMIT_ANONYMOUS", c.Anonymous}, {"MEET_RATE_LIMIT_ANONYMOUS_BURST", c.AnonymousBurst},
+		{"MEET_RATE_LIMIT_PRINCIPAL", c.Principal},
+		{"MEET_RATE_LIMIT_PRINCIPAL_BURST", c.PrincipalBurst},
+		{"MEET_RATE_LIMIT_ADDRESS", c.Address},
+		{"MEET_RATE_LIMIT_ADDRESS_BURST", c.AddressBurst},
+		{"MEET_RATE_LIMIT_ANONYMOUS", c.Anonymous},
+		{"MEET_RATE_LIMIT_ANONYMOUS_BURST", c.AnonymousBurst},
 	} {
 		if setting.value < 1 {
 			problems = append(problems, config.Bad(setting.name, fmt.Sprintf("%d lets nobody in", setting.value), "write more than 0, or MEET_RATE_LIMIT=off"))
