@@ -46,7 +46,7 @@ func (s *Span) UnmarshalText(text []byte) error {
 			return errors.New("write days or a duration, as 3650d, 12h or 1d12h")
 		}
 	}
-	total := time.Duration(n) * day //nolint:gosec // bounded above
+	total := time.Duration(n) * day
 	if total > math.MaxInt64-d {
 		return fmt.Errorf("%s is longer than can be counted", text)
 	}

@@ -96,7 +96,8 @@ func TestSettingsAreCheckedBeforeAnythingIsWaitedFor(t *testing.T) {
 		"a subscription alone":         {[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_SUBSCRIPTION=projects/clinic-1/subscriptions/meet-notices"}, []string{"GOOGLE_PUBSUB_TOPIC"}, true},
 		"names that are none": {
 			[]string{"MEET_EMULATOR_URL=http://e:8090", "GOOGLE_PUBSUB_TOPIC=meet-notices", "GOOGLE_PUBSUB_SUBSCRIPTION=projects/clinic-1/topics/meet-notices", "MEET_OBSERVE_WORKERS=0"},
-			[]string{"GOOGLE_PUBSUB_SUBSCRIPTION", "GOOGLE_PUBSUB_TOPIC", "MEET_OBSERVE_WORKERS"}, true,
+			[]string{"GOOGLE_PUBSUB_SUBSCRIPTION", "GOOGLE_PUBSUB_TOPIC", "MEET_OBSERVE_WORKERS"},
+			true,
 		},
 		"a mode not known": {[]string{"MEET_GOOGLE=sandbox"}, []string{"MEET_GOOGLE"}, false},
 	} {
