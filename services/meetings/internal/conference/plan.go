@@ -15,7 +15,7 @@ var (
 	// afterEnd: is the file there? For an hour the pauses keep what is found within a quarter of an hour of its being there.
 	afterEnd = append([]time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 35 * time.Minute, 50 * time.Minute}, afterHour...)
 	// afterEndHeard is the same where notices tell of the file, and one may be lost.
-	afterEndHeard = append([]time.Duration{15 * time.Minute, 30 * time.Minute, 45 * time.Minute}, afterHour...)
+	afterEndHeard = append([]time.Duration{12 * time.Minute, 24 * time.Minute, 36 * time.Minute, 48 * time.Minute}, afterHour...)
 	afterHour     = []time.Duration{
 		time.Hour, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour, 5 * time.Hour, 6 * time.Hour, 12 * time.Hour, 18 * time.Hour, fileWithin,
 	}
@@ -27,7 +27,7 @@ var (
 
 const (
 	// filePause is how long is waited after a look that should have told all and did not.
-	filePause = 15 * time.Minute
+	filePause = 12 * time.Minute
 	// endPause is between the end that is expected and the look whether it has come; with notices healthyEndPause.
 	endPause, healthyEndPause = 2 * time.Minute, 10 * time.Minute
 	// silence is how long after the end of its recording a conference may be over without that being known.
