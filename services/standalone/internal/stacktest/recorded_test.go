@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +114,7 @@ func (c crash) duringRecording(ctx context.Context, a act, reference string) (*s
 		return p, err
 	}
 	if a == damaged {
-		if err := c.damage(p); err != nil {
+		if err := c.damage(ctx, p); err != nil {
 			return p, err
 		}
 		if err := c.victim.Start(ctx, failpoint.Variable+"="+c.name); err != nil {
@@ -235,22 +234,30 @@ func (c crash) pass(ctx context.Context, p *stacktest.Promise) error {
 	}
 }
 
-// copyOf is the folder's file of the meeting's recording.
-func (c crash) copyOf(p *stacktest.Promise) (path string, err error) {
-	uri, err := one(stacktest.Query(context.Background(), c.stack, pgx.RowTo[string], "SELECT export_uri FROM recordings WHERE meeting_id = $1", p.ID))
-	if err != nil {
-		return "", err
+// copyOf is the folder's file of the meeting's recording, once the product says where it is: a scheduler that has acknowledged its job
+// may be ahead of the outcome. Nothing tells of that here, so it is looked for.
+func (c crash) copyOf(ctx context.Context, p *stacktest.Promise) (path string, err error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		uri, err := one(stacktest.Query(ctx, c.stack, pgx.RowTo[string], "SELECT export_uri FROM recordings WHERE meeting_id = $1", p.ID))
+		if err != nil {
+			return "", err
+		}
+		if rest, ok := strings.CutPrefix(uri, "file://"); ok {
+			return url.PathUnescape(rest)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", fmt.Errorf("the copy is at %q: %w", uri, context.Cause(ctx))
+		}
 	}
-	at, err := url.Parse(uri)
-	if err != nil || at.Scheme != "file" {
-		return "", fmt.Errorf("the copy is at %q: %w", uri, err)
-	}
-	return filepath.FromSlash(at.Path), nil
 }
 
 // damage flips a byte of the copy.
-func (c crash) damage(p *stacktest.Promise) error {
-	path, err := c.copyOf(p)
+func (c crash) damage(ctx context.Context, p *stacktest.Promise) error {
+	path, err := c.copyOf(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -278,7 +285,7 @@ func (c crash) verifyCopy(ctx context.Context, p *stacktest.Promise) error {
 	if strings.HasPrefix(row.URI, "s3:") {
 		return nil // the product has read it back
 	}
-	path, err := c.copyOf(p)
+	path, err := c.copyOf(ctx, p)
 	if err != nil {
 		return err
 	}
