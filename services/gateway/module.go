@@ -42,6 +42,9 @@ type Config struct {
 // Check refuses to let everybody in on an address that others reach.
 func (c Config) Check() error { return c.Auth.CheckAt(c.Edge.ListenAddr()) }
 
+// NeedsCredential tells whether calls are answered only with a credential.
+func (c Config) NeedsCredential() bool { return c.Auth.ModeAt(c.Edge.ListenAddr()) != auth.Open }
+
 // Port is the public port; its address is known once it has started.
 type Port struct {
 	*httpserver.Server

@@ -149,7 +149,11 @@ func announce(lc fx.Lifecycle, s Settings, f *folder, port *gateway.Port, ops *h
 				return err
 			}
 			log.InfoContext(ctx, "ready", "http", a.HTTP, "ops", a.Ops, "nats", a.NATS, "emulator", a.Emulator, "data", f.path)
-			_, err := fmt.Fprintf(s.Stdout, firstCall, a.HTTP)
+			header := ""
+			if s.Gateway.NeedsCredential() {
+				header = ` -H "Authorization: Bearer $MEET_API_KEY"`
+			}
+			_, err := fmt.Fprintf(s.Stdout, firstCall, a.HTTP, header)
 			return err
 		},
 		OnStop: func(context.Context) error { return f.forget() },
@@ -159,7 +163,7 @@ func announce(lc fx.Lifecycle, s Settings, f *folder, port *gateway.Port, ops *h
 const firstCall = `
 Meet Middleware answers at %[1]s (documentation: %[1]s/api/v1/docs/). A first meeting:
 
-  curl -s %[1]s/api/v1/meetings/ -H 'Content-Type: application/json' \
+  curl -s %[1]s/api/v1/meetings/%[2]s -H 'Content-Type: application/json' \
     -d '{"organizer_email":"doctor@clinic.example","invited_emails":["patient@mail.example"]}'
 
 Stop with Ctrl-C.
