@@ -25,6 +25,7 @@ var refusals = map[string]string{
 	"GOOGLE_FILE_GONE":             "El archivo fue eliminado en Drive, o la cuenta no lo puede ver; su dueño puede recuperarlo de la papelera",
 	"GOOGLE_FILE_DENIED":           "Drive no permite a la cuenta descargar o compartir el archivo; revise las reglas para compartir de Drive de su unidad ({message})",
 	"GOOGLE_SHARE_REFUSED":         "Drive no permite compartir con esta dirección ({message})",
+	"GOOGLE_OWNER_UNKNOWN":         "No se sabe en nombre de quién leer el espacio; es un error nuestro, repórtelo con la reunión",
 	"GOOGLE_PERSON_UNKNOWN":        "El directorio no conoce a esta persona",
 	"GOOGLE_QUEUE_NOT_FOUND":       "La suscripción de Pub/Sub no existe; indique en GOOGLE_PUBSUB_SUBSCRIPTION una que exista",
 	"EXPORT_STORAGE_FULL":          "No hay espacio en el almacenamiento; libere espacio donde apunta MEET_EXPORT_URL ({message})",
