@@ -36,6 +36,8 @@ const (
 	retried act = "create in vain at first"
 	// lostJob is a create whose job's message is lost by NATS.
 	lostJob act = "create whose job is lost"
+	// start is the start of the program, with a create under way.
+	start act = "start"
 	// lostStreams is the start of the relay after NATS has lost everything, with a create under way.
 	lostStreams act = "start after the loss of the streams"
 	// unreadable is a command that nobody can decode, and a create after it.
@@ -56,8 +58,8 @@ const (
 // crashes says which acts pass each place at which a program can be made to crash. A place that is not here fails the test.
 func crashes() map[string][]act {
 	return map[string][]act{
-		"meetings.decided":        {create, outcome, change, cancel},
-		"meetings.committed":      {create, outcome, change, cancel},
+		"meetings.decided":        {start, create, outcome, change, cancel},
+		"meetings.committed":      {start, create, outcome, change, cancel},
 		"meetings.jobs_published": {create, outcome, change, cancel},
 		"meetings.replied":        {create, outcome, change, cancel},
 		"relay.numbered":          {create, change, cancel},
@@ -104,6 +106,15 @@ func crashes() map[string][]act {
 		"scheduler.export_shared_one":     {shared},
 		"scheduler.housekeeping_answered": {recorded},
 	}
+}
+
+// atStart is how often a program passes a place before it serves: meetings gives the periodic jobs their rows then.
+func atStart(name string) int {
+	switch name {
+	case "meetings.decided", "meetings.committed":
+		return 1
+	}
+	return 0
 }
 
 // places are all names in calls of failpoint.Here in the services' source.
@@ -239,7 +250,7 @@ const doctor = "doctor@clinic.example"
 
 // during crashes the victim once in the middle of a and returns what was promised by then.
 func (c crash) during(ctx context.Context, a act, reference string) (p *stacktest.Promise, err error) {
-	place := c.name
+	pass := atStart(c.name) + 1
 	ask := func() error { // what the crash is in the middle of
 		p, _, err = c.client.Create(ctx, reference, doctor, nil)
 		return err
@@ -247,7 +258,7 @@ func (c crash) during(ctx context.Context, a act, reference string) (p *stacktes
 	switch a {
 	case create:
 	case outcome:
-		place += ":2"
+		pass++
 	case space:
 		ask = func() error {
 			p, _, err = c.client.Create(ctx, reference, doctor, map[string]any{"create_calendar_event": false})
@@ -284,8 +295,8 @@ func (c crash) during(ctx context.Context, a act, reference string) (p *stacktes
 			p, err = c.client.Accept(ctx, reference, doctor)
 			return errors.Join(err, c.stack.LoseJob(ctx))
 		}
-	case lostStreams:
-		return c.duringStart(ctx, reference)
+	case start, lostStreams:
+		return c.duringStart(ctx, a, reference)
 	case recorded, uploaded, crowded, damaged, shared:
 		return c.duringRecording(ctx, a, reference)
 	case unreadable:
@@ -295,7 +306,7 @@ func (c crash) during(ctx context.Context, a act, reference string) (p *stacktes
 	if err := c.victim.Kill(); err != nil {
 		return p, err
 	}
-	if err := c.victim.Start(ctx, failpoint.Variable+"="+place); err != nil {
+	if err := c.victim.Start(ctx, fmt.Sprintf("%s=%s:%d", failpoint.Variable, c.name, pass)); err != nil {
 		return p, err
 	}
 	asked := make(chan error, 1)
@@ -317,8 +328,8 @@ func (c crash) during(ctx context.Context, a act, reference string) (p *stacktes
 	return p, nil
 }
 
-// duringStart crashes the victim while it starts after NATS has lost everything, with a create under way.
-func (c crash) duringStart(ctx context.Context, reference string) (*stacktest.Promise, error) {
+// duringStart crashes the victim while it starts, with a create under way; of lostStreams, after NATS has lost everything.
+func (c crash) duringStart(ctx context.Context, a act, reference string) (*stacktest.Promise, error) {
 	if err := c.stack.Schedulers[0].Kill(); err != nil {
 		return nil, err
 	}
@@ -326,8 +337,13 @@ func (c crash) duringStart(ctx context.Context, reference string) (*stacktest.Pr
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.victim.Kill(), c.stack.NATS.Kill(), c.stack.LoseJetStream(), c.stack.NATS.Start(ctx)); err != nil {
+	if err := c.victim.Kill(); err != nil {
 		return p, err
+	}
+	if a == lostStreams {
+		if err := errors.Join(c.stack.NATS.Kill(), c.stack.LoseJetStream(), c.stack.NATS.Start(ctx)); err != nil {
+			return p, err
+		}
 	}
 	if err := c.victim.Launch(failpoint.Variable + "=" + c.name); err != nil {
 		return p, err

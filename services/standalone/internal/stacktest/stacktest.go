@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -426,12 +427,22 @@ func (s *Stack) End(tb testing.TB) {
 	tb.Errorf("remove the stack's folder: %v", err)
 }
 
-// freePort is below those that the kernel gives to outgoing connections, because a program that is killed has to get the same
-// one again.
+// The ports that programs get are below those that the kernel gives to outgoing connections, because a program that is killed
+// has to get the same one again.
+const firstPort, lastPort = 15000, 30000
+
+// portsGiven counts through them from a place of this process's own: many stacks are prepared before the first one listens, so
+// that a port is free says nothing about its being given away.
+var portsGiven = sync.OnceValue(func() *atomic.Int64 {
+	from := new(atomic.Int64)
+	from.Store(rand.Int64N(lastPort - firstPort))
+	return from
+})
+
+// freePort is one that nobody listens at and that no other stack of this process gets.
 func freePort(ctx context.Context) (int, error) {
-	const first, last = 15000, 30000
-	for range 100 {
-		port := first + rand.IntN(last-first)
+	for range 1000 {
+		port := firstPort + int(portsGiven().Add(1)%(lastPort-firstPort))
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			continue
