@@ -98,7 +98,7 @@ func (c *Calendar) Followed(r Reading, every time.Duration, now time.Time) {
 		}
 		j.DueAt = now.Add(max(every, time.Hour)) // for good, until a person changes something: it is looked at all the same
 		if !r.Failure.Permanent {
-			j.DueAt = clamp(r.Failure.RetryAt, now, now.Add(quietEvery))
+			j.DueAt = meeting.Clamp(r.Failure.RetryAt, now, now.Add(quietEvery))
 		}
 		return
 	}
@@ -118,16 +118,6 @@ func (c *Calendar) Followed(r Reading, every time.Duration, now time.Time) {
 	c.ReadAgain = false
 }
 
-func clamp(t, first, last time.Time) time.Time {
-	switch {
-	case t.Before(first):
-		return first
-	case t.After(last):
-		return last
-	}
-	return t
-}
-
 // Noticed takes a push notice at now: whoever knows the channel's token says that something has changed. It tells whether the
 // notice was believed.
 func (c *Calendar) Noticed(channel, tokenHash string, now time.Time) bool {
@@ -138,7 +128,7 @@ func (c *Calendar) Noticed(channel, tokenHash string, now time.Time) bool {
 		c.ReadAgain = true
 		return true
 	}
-	if at := clamp(c.ReadAt.Add(breath), now, now.Add(breath)); at.Before(c.Job.DueAt) {
+	if at := meeting.Clamp(c.ReadAt.Add(breath), now, now.Add(breath)); at.Before(c.Job.DueAt) {
 		c.Job.DueAt = at
 	}
 	return true

@@ -169,7 +169,7 @@ func (o *Owner) Followed(r Reading, every time.Duration, now time.Time) []Subscr
 		}
 		j.DueAt = now.Add(max(every, time.Hour))
 		if !r.Failure.Permanent {
-			j.DueAt = clamp(r.Failure.RetryAt, now.Add(time.Second), now.Add(quietEvery))
+			j.DueAt = meeting.Clamp(r.Failure.RetryAt, now.Add(time.Second), now.Add(quietEvery))
 		}
 		return facts
 	}
@@ -213,16 +213,6 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-func clamp(t, first, last time.Time) time.Time {
-	switch {
-	case t.Before(first):
-		return first
-	case t.After(last):
-		return last
-	}
-	return t
 }
 
 // subscribed takes the subscription as it was found or made.

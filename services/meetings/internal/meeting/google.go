@@ -97,7 +97,11 @@ func (m *Meeting) WantedStart() time.Time {
 
 // storable keeps a time that was reckoned within what a message can hold, the years 1 to 9999, and away from the zero time.
 func storable(t time.Time) time.Time {
-	first, last := time.Time{}.Add(time.Microsecond), time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+	return Clamp(t, time.Time{}.Add(time.Microsecond), time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC))
+}
+
+// Clamp is t, or the nearer of the two ends where t lies outside of them.
+func Clamp(t, first, last time.Time) time.Time {
 	switch {
 	case t.Before(first):
 		return first

@@ -657,21 +657,6 @@ func codeIs(err error, codes ...string) bool {
 	return false
 }
 
-// sleep waits on real time: what it waits for is a network.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 var errStalled = errors.New("nothing moved for too long")
 
 // watchdog ends a context when it is not fed in time. No deadline fits what may take hours.

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 )
@@ -51,4 +52,19 @@ func jitter(d time.Duration) time.Duration {
 		return 0
 	}
 	return rand.N(d) //nolint:gosec // spreads retries, keeps no secret
+}
+
+// sleep waits on real time: what it waits for is a network.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

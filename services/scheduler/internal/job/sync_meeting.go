@@ -240,7 +240,7 @@ func (s *SyncMeeting) takeEvent(ctx context.Context, w Wish, actor string, wante
 		if i == len(s.timing.ConferencePolls) {
 			break
 		}
-		if err := wait(ctx, s.timing.ConferencePolls[i]); err != nil {
+		if err := sleep(ctx, s.timing.ConferencePolls[i]); err != nil {
 			return err
 		}
 		next, err := s.calendar.GetEvent(ctx, ref)
@@ -460,7 +460,7 @@ func (s *SyncMeeting) remove(ctx context.Context, w Wish, a Attempt, out *Outcom
 		case is(err, NotFound) && !looked:
 			// The insert of a try that was cut off may still be under way.
 			looked = true
-			if err := wait(ctx, s.timing.SecondLook); err != nil {
+			if err := sleep(ctx, s.timing.SecondLook); err != nil {
 				return err
 			}
 			continue
@@ -471,15 +471,4 @@ func (s *SyncMeeting) remove(ctx context.Context, w Wish, a Attempt, out *Outcom
 	}
 	out.Google.Deleted = true
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
