@@ -238,6 +238,14 @@ func (u *Unit) look(l *conference.Ledger) error {
 	return u.keepCheck(l)
 }
 
+// replanAndLook moves the check row of a meeting, and soon has it due at once.
+func (u *Unit) replanAndLook(l *conference.Ledger, soon bool) error {
+	if err := u.replan(l); err != nil || !soon {
+		return err
+	}
+	return u.look(l)
+}
+
 // lookSoon is how long after a notice is looked, so that several of them are one look.
 const lookSoon = 5 * time.Second
 

@@ -85,13 +85,8 @@ func (c *ConferenceNoticed) Apply(u *Unit, _ *Command) (Result, error) {
 			return Result{}, err
 		}
 		result.Facts = append(result.Facts, facts...)
-		if err := u.replan(l); err != nil {
+		if err := u.replanAndLook(l, looks[l.Meeting.ID]); err != nil {
 			return Result{}, err
-		}
-		if looks[l.Meeting.ID] {
-			if err := u.look(l); err != nil {
-				return Result{}, err
-			}
 		}
 	}
 	return result, nil

@@ -121,20 +121,16 @@ func (c *ConferenceObserved) Apply(u *Unit, _ *Command) (Result, error) {
 		}
 		result.Facts = append(result.Facts, facts...)
 		if l != own {
-			if err := u.replan(l); err != nil {
+			if err := u.replanAndLook(l, looks[l.Meeting.ID]); err != nil {
 				return Result{}, err
-			}
-			if looks[l.Meeting.ID] {
-				if err := u.look(l); err != nil {
-					return Result{}, err
-				}
 			}
 		}
 	}
 	if c.Partial {
 		return result, nil
 	}
-	return result, c.finish(u, own, &result)
+	err := c.finish(u, own, &result) // first: it adds to the result
+	return result, err
 }
 
 // began remembers that a conference of the account began then.
