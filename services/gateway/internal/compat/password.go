@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	_ "embed" // for the list of common passwords
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -13,9 +14,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/alexedwards/argon2id"
-
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/passhash"
 )
 
 //go:embed assets/common-passwords.txt.gz
@@ -24,16 +24,10 @@ var commonPasswords []byte
 // minPassword is the shortest password, in characters.
 const minPassword = 8
 
-// hashing is how passwords are hashed (OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane).
-var hashing = argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-
-// hashesAtOnce bounds the memory that hashing takes.
-const hashesAtOnce = 2
-
 // passwords judges and hashes passwords.
 type passwords struct {
 	common map[string]struct{}
-	slots  chan struct{}
+	hasher *passhash.Hasher
 }
 
 func newPasswords() (*passwords, error) {
@@ -45,7 +39,7 @@ func newPasswords() (*passwords, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the common passwords: %w", err)
 	}
-	p := &passwords{common: make(map[string]struct{}, 12_000), slots: make(chan struct{}, hashesAtOnce)}
+	p := &passwords{common: make(map[string]struct{}, 12_000), hasher: passhash.NewHasher()}
 	for word := range strings.Lines(string(list)) {
 		p.common[strings.TrimSuffix(word, "\n")] = struct{}{}
 	}
@@ -53,18 +47,12 @@ func newPasswords() (*passwords, error) {
 }
 
 // hash makes the argon2id hash in PHC string format; it waits for its turn until ctx ends.
-func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
+func (p *passwords) hash(ctx context.Context, chosen string) (string, error) {
+	hash, err := p.hasher.Hash(ctx, chosen)
+	if err != nil && errors.Is(err, ctx.Err()) {
 		return "", fault.New(fault.Unavailable, string(unavailable), "too many passwords are being hashed; try again").WithCause(context.Cause(ctx))
 	}
-	defer func() { <-p.slots }()
-	hash, err := argon2id.CreateHash(password, &hashing)
-	if err != nil {
-		return "", fmt.Errorf("hash a password: %w", err)
-	}
-	return hash, nil
+	return hash, err
 }
 
 // weaknesses is what is wrong with a new password of a user, by the rules that Django applies, in its order.

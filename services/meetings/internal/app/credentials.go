@@ -2,15 +2,13 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"time"
 
-	"github.com/alexedwards/argon2id"
-
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/passhash"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/audit"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/identity"
@@ -106,21 +104,13 @@ type Authenticator struct {
 	store Credentials
 	now   clock.Clock
 	log   *slog.Logger
-	slots chan struct{}
-	// decoy is compared with where there is no user, so that the time does not tell.
-	decoy string
+	// passwords are compared with a decoy where there is no user, so that the time does not tell.
+	passwords *passhash.Hasher
 }
 
-// hashesAtOnce bounds password checks: each takes 64 MiB and a core for tens of milliseconds.
-const hashesAtOnce = 2
-
 // NewAuthenticator makes one.
-func NewAuthenticator(store Credentials, now clock.Clock, log *slog.Logger) (*Authenticator, error) {
-	decoy, err := argon2id.CreateHash(rand.Text(), argon2id.DefaultParams)
-	if err != nil {
-		return nil, errors.New("a decoy password could not be hashed")
-	}
-	return &Authenticator{store: store, now: now, log: log, slots: make(chan struct{}, hashesAtOnce), decoy: decoy}, nil
+func NewAuthenticator(store Credentials, now clock.Clock, log *slog.Logger) *Authenticator {
+	return &Authenticator{store: store, now: now, log: log, passwords: passhash.NewHasher()}
 }
 
 // Key lets a key in. All faults are [fault.Unauthenticated].
@@ -165,26 +155,20 @@ func (a *Authenticator) Session(ctx context.Context, h identity.Hash) (Caller, e
 }
 
 // Login tells whose name and password these are; false for everything else, in about the same time.
-func (a *Authenticator) Login(ctx context.Context, login, password string) (*account.User, bool, error) {
+func (a *Authenticator) Login(ctx context.Context, login, shown string) (*account.User, bool, error) {
 	user, err := a.store.UserByLogin(ctx, login)
 	if err != nil && !errors.Is(err, account.ErrNotFound) {
 		return nil, false, err
 	}
-	hash := a.decoy
+	hash := passhash.Decoy
 	if user != nil && user.PasswordHash != "" {
 		hash = user.PasswordHash
 	}
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	case <-ctx.Done():
-		return nil, false, ctx.Err()
-	}
-	same, err := argon2id.ComparePasswordAndHash(password, hash)
+	same, err := a.passwords.Matches(ctx, shown, hash)
 	if err != nil {
-		return nil, false, errors.New("the stored password hash does not decode") // the library's text may hold the hash
+		return nil, false, err
 	}
-	if !same || hash == a.decoy || !user.Active {
+	if !same || hash == passhash.Decoy || !user.Active {
 		return nil, false, nil
 	}
 	return user, true, nil

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/passhash"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 )
 
@@ -56,7 +56,7 @@ func (c AdminConfig) Check() error {
 
 // MakeFirstAdmin makes the admin that the settings ask for, unless a user of that name or address is there.
 func (p *Processor) MakeFirstAdmin(ctx context.Context, reads Reads, c AdminConfig) error {
-	username, email, password := c.wanted()
+	username, email, chosen := c.wanted()
 	if username == "" {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (p *Processor) MakeFirstAdmin(ctx context.Context, reads Reads, c AdminConf
 			}
 		}
 	}
-	hash, err := argon2id.CreateHash(password.Reveal(), argon2id.DefaultParams)
+	hash, err := passhash.NewHasher().Hash(ctx, chosen.Reveal())
 	if err != nil {
 		return errors.New("the first admin's password could not be hashed")
 	}

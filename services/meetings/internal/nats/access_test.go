@@ -29,10 +29,7 @@ import (
 func accessible(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
-	auth, err := app.NewAuthenticator(w.store, w.clock.Now, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	auth := app.NewAuthenticator(w.store, w.clock.Now, slog.New(slog.DiscardHandler))
 	refusals := NewRefusals(w.store, w.clock.Now, quiet())
 	run(t, refusals.Run)
 	q := NewQueries(w.store, app.NewPlanner(w.store, app.Looking{}, w.clock.Now), metrics(t, w.store, w.clock.Now)).

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,6 +17,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
+	"github.com/meet-middleware/meet-middleware/pkg/passhash"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
@@ -28,8 +28,6 @@ import (
 const (
 	// sideBySide bounds the queries answered at once.
 	sideBySide = 64
-	// hashesAtOnce bounds password checks: each takes 64 MiB and a core for tens of milliseconds.
-	hashesAtOnce = 2
 	// The most rows of a page, and how many when the caller did not say.
 	maxPage     = 1000
 	meetingPage = 100
@@ -40,7 +38,7 @@ type Queries struct {
 	reads   app.Reads
 	planner *app.Planner
 	metrics *Metrics
-	hashes  chan struct{}
+	hasher  *passhash.Hasher
 
 	counting app.Counting
 	now      clock.Clock
@@ -50,7 +48,7 @@ type Queries struct {
 
 // NewQueries makes the answerer.
 func NewQueries(reads app.Reads, planner *app.Planner, metrics *Metrics) *Queries {
-	return &Queries{reads: reads, planner: planner, metrics: metrics, hashes: make(chan struct{}, hashesAtOnce)}
+	return &Queries{reads: reads, planner: planner, metrics: metrics, hasher: passhash.NewHasher()}
 }
 
 // Count sets what coverage is counted by and the clock of what is said of a moment; before Serve.
@@ -366,15 +364,9 @@ func (q *Queries) verifyPassword(ctx context.Context, req *meetv1.VerifyPassword
 	if u.PasswordHash == "" {
 		return &meetv1.VerifyPasswordResponse{}, nil
 	}
-	select {
-	case q.hashes <- struct{}{}:
-		defer func() { <-q.hashes }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	ok, err := argon2id.ComparePasswordAndHash(req.GetPassword(), u.PasswordHash)
+	ok, err := q.hasher.Matches(ctx, req.GetPassword(), u.PasswordHash)
 	if err != nil {
-		return nil, errors.New("the stored password hash does not decode") // the library's text may hold the hash
+		return nil, err
 	}
 	return &meetv1.VerifyPasswordResponse{Ok: ok}, nil
 }

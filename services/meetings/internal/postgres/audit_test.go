@@ -310,11 +310,7 @@ func newKey(prefix string, change func(*identity.Key)) *app.Command {
 
 func (i *instance) authenticator(tb testing.TB) *app.Authenticator {
 	tb.Helper()
-	a, err := app.NewAuthenticator(i.store, i.clock.Now, slog.New(slog.DiscardHandler))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return a
+	return app.NewAuthenticator(i.store, i.clock.Now, slog.New(slog.DiscardHandler))
 }
 
 func argon(tb testing.TB, password string) string {
