@@ -47,14 +47,14 @@ func newMemory(now func() time.Time) *memory {
 
 // who answers from memory, or asks, once for all who show the same credential at the same time. ask's ctx ends with none of them.
 func (m *memory) who(ctx context.Context, shown secretHash, ask func(context.Context) (bus.Principal, error)) (bus.Principal, error) {
-	m.mu.RLock()
-	known, is := m.known[shown]
-	generation := m.generation
-	m.mu.RUnlock()
-	if is && m.now().Before(known.until) {
+	known, generation, is := m.remembered(shown)
+	if is {
 		return known.who, known.err
 	}
 	asked := m.flight.DoChan(strconv.FormatUint(generation, 10)+string(shown[:]), func() (any, error) {
+		if known, _, is := m.remembered(shown); is { // another's flight has landed since the look above
+			return known.who, known.err
+		}
 		begun := m.now()
 		who, err := ask(context.WithoutCancel(ctx))
 		if err == nil || fault.KindOf(err) == fault.Unauthenticated {
@@ -69,6 +69,14 @@ func (m *memory) who(ctx context.Context, shown secretHash, ask func(context.Con
 	case <-ctx.Done():
 		return bus.Principal{}, ctx.Err()
 	}
+}
+
+// remembered is what is still believed of a credential.
+func (m *memory) remembered(shown secretHash) (known answer, generation uint64, is bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	known, is = m.known[shown]
+	return known, m.generation, is && m.now().Before(known.until)
 }
 
 func (m *memory) keep(shown secretHash, a answer, generation uint64) {
