@@ -20,6 +20,11 @@ GOBUILD  := go build -trimpath -buildvcs=false -ldflags '-s -w -X $(PREFIX)/pkg/
 MODULES = $(shell for m in $$(sed -n 's/^[[:space:]]*\.\/\([a-z/]*\)$$/\1/p' go.work); do \
 	if [ -n "$$(find $$m -name '*.go' -not -path '*/testdata/*' -print -quit)" ]; then echo $$m; fi; done)
 
+# Modules that go.work leaves out, so that what they need lifts no version that a service uses. A
+# recipe's `env $(ALONE)` sets up any module; tests of containers are looked at too.
+APART := deploy
+ALONE = $$(case ' $(APART) ' in *" $$m "*) echo GOWORK=off GOFLAGS=-tags=container ;; esac)
+
 FUZZTIME   ?= 10s
 TEST_FLAGS ?=
 BENCH_ARGS ?=
@@ -110,17 +115,17 @@ check: fmt verify lint vulnerabilities ## everything but the tests: fmt, verify,
 
 .PHONY: fmt
 fmt: $(TOOLS)/golangci-lint ## fail where a file is not formatted (make fmt/fix writes it)
-	@for m in $(MODULES); do (cd $$m && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml --diff ./...); done
+	@for m in $(MODULES) $(APART); do (cd $$m && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml --diff ./...); done
 
 .PHONY: fmt/fix
 fmt/fix: $(TOOLS)/golangci-lint ## format every file
-	@for m in $(MODULES); do (cd $$m && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...); done
+	@for m in $(MODULES) $(APART); do (cd $$m && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## run the linters of .golangci.yml
-	@for m in $(MODULES); do
+	@for m in $(MODULES) $(APART); do
 		echo "linting $$m"
-		(cd $$m && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
+		(cd $$m && env $(ALONE) $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
 	done
 
 .PHONY: vulnerabilities
@@ -138,7 +143,7 @@ vulnerabilities: $(TOOLS)/govulncheck ## fail when code that is called has a kno
 	esac
 
 .PHONY: verify
-verify: verify/migrations verify/tidy verify/generated verify/breaking ## committed files are what they would be if made anew
+verify: verify/migrations verify/tidy verify/generated verify/breaking verify/deploy ## committed files are what they would be if made anew
 
 .PHONY: verify/migrations
 verify/migrations: ## migrations are numbered 0001, 0002, … without a gap
@@ -155,7 +160,7 @@ verify/migrations: ## migrations are numbered 0001, 0002, … without a gap
 .PHONY: verify/tidy
 verify/tidy: ## every go.mod and go.sum is tidy, and each module stands without the workspace
 	@stale=()
-	for m in $(MODULES); do
+	for m in $(MODULES) $(APART); do
 		(cd $$m && GOWORK=off go mod tidy -diff) || stale+=($$m)
 	done
 	if [ "$${#stale[@]}" -gt 0 ]; then echo "run go mod tidy in: $${stale[*]}" >&2; exit 1; fi
@@ -188,6 +193,12 @@ verify/breaking: $(TOOLS)/buf ## the protos break nobody who uses the last relea
 	trap 'rm -rf "$$old"' EXIT
 	git archive '$(BREAKING_AGAINST)' pkg/api | tar -x -C "$$old"
 	(cd pkg/api && $(TOOLS)/buf breaking --against "$$old/pkg/api")
+
+.PHONY: verify/deploy
+verify/deploy: ## charts, rules, dashboards and images' inputs are well-formed and agree with the programs
+	@cd deploy
+	GOWORK=off go vet -tags container ./...
+	GOWORK=off go test $(TEST_FLAGS) ./...
 
 # ---- generate
 
