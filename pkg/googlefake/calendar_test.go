@@ -64,6 +64,11 @@ func TestLinksPointAtTheConfiguredAddress(t *testing.T) {
 	if !strings.HasPrefix(ev.HangoutLink, "https://emulator.test/meet/") {
 		t.Errorf("link %s", ev.HangoutLink)
 	}
+	// Programs may have another way to it than people: the key names the one that it was asked at.
+	_, _, key := send(t, http.MethodGet, f.url+"/_emulator/service-account.json", "")
+	if !strings.Contains(string(key), `"token_uri": "`+f.url+`/token"`) {
+		t.Errorf("key asked at %s: %s", f.url, key)
+	}
 }
 
 func TestInsertRefusesWhatCalendarRefuses(t *testing.T) {

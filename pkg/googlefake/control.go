@@ -175,9 +175,10 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 	serve("POST "+controlPrefix+"pubsub", s.postPubsub)
 	serve("DELETE "+controlPrefix+"sync-tokens", s.expireSyncTokens)
 	s.setupRoutes(serve)
-	// The key opens nothing but this emulator, so that knowing its address is enough to use it.
+	// The key opens nothing but this emulator, so that knowing its address is enough to use it: the one that it was asked at, which may
+	// be another than that of links.
 	mux.HandleFunc("GET "+controlPrefix+"service-account.json", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, pretty(r, s.ServiceAccountKey(s.base(r))))
+		writeJSON(w, http.StatusOK, pretty(r, s.ServiceAccountKey(hostOf(r))))
 	})
 	mux.HandleFunc(controlPrefix, func(w http.ResponseWriter, _ *http.Request) {
 		s.refuse(w, control, &apiError{status: http.StatusNotFound, message: "No such control route."})

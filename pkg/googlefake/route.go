@@ -51,6 +51,11 @@ func (s *Server) base(r *http.Request) string {
 	if s.cfg.BaseURL != "" {
 		return s.cfg.BaseURL
 	}
+	return hostOf(r)
+}
+
+// hostOf is the address that a request was sent to.
+func hostOf(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
 	}

@@ -47,8 +47,7 @@ type Config struct {
 	// Dir keeps the key and all state, so that a restart finds them; "" keeps them in memory. One
 	// emulator at a time owns it.
 	Dir string
-	// BaseURL is where clients reach the emulator, for links and token_uri; "" takes the Host of
-	// each request.
+	// BaseURL is where people reach the emulator, for links; "" takes the Host of each request.
 	BaseURL string
 	// Strict refuses tokens for people outside Users and calendars outside Calendars; otherwise
 	// people and group calendars come into being when they are first named.

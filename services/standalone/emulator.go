@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 )
 
 // emulator is the Google emulator in this process.
@@ -42,7 +43,7 @@ func (e *emulator) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the emulator (MEET_EMULATOR_ADDR): %w", err)
 	}
-	url := "http://" + ln.Addr().String()
+	url := httpserver.LocalURL(ln.Addr().String())
 	server, err := googlefake.New(googlefake.Config{Dir: e.dir, BaseURL: url, AllowRemoteControl: e.control, Logger: e.log})
 	if err != nil {
 		return errors.Join(fmt.Errorf("start the emulator: %w", err), ln.Close())

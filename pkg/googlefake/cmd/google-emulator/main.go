@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,13 +18,14 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 )
 
 // Config of the program.
 type Config struct {
 	Addr      string        `env:"MEET_EMULATOR_ADDR" envDefault:"127.0.0.1:8090" help:"where the emulator listens; port 0 picks a free one"`
 	DataDir   string        `env:"MEET_DATA_DIR" help:"its state is kept in the folder emulator below; absent: in memory"`
-	PublicURL string        `env:"MEET_EMULATOR_PUBLIC_URL" help:"where clients reach it, for links and token_uri; absent: the Host of each request"`
+	PublicURL string        `env:"MEET_EMULATOR_PUBLIC_URL" help:"where people reach it, for links; absent: the Host of each request"`
 	Control   bool          `env:"MEET_EMULATOR_CONTROL" envDefault:"False" help:"answer control routes to other machines too"`
 	Strict    bool          `env:"MEET_EMULATOR_STRICT" envDefault:"False" help:"know only MEET_EMULATOR_USERS and MEET_EMULATOR_CALENDARS; otherwise people exist once they are named"`
 	Users     []string      `env:"MEET_EMULATOR_USERS" help:"addresses that exist from the start"`
@@ -34,6 +36,15 @@ type Config struct {
 func main() {
 	cfg := config.Main[Config]("google-emulator", os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
+		err := healthcheck(ctx, httpserver.LocalURL(cfg.Addr))
+		stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "health check:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	err := run(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	stop()
 	if err != nil {
@@ -41,6 +52,28 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// healthcheck asks the emulator at url whether it answers.
+func healthcheck(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_emulator/clock", http.NoBody)
+	if err != nil {
+		return err
+	}
+	// No proxy: the port is this machine's own, whatever HTTP_PROXY says.
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+const healthTimeout = 5 * time.Second
 
 // run serves until ctx ends.
 func run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {

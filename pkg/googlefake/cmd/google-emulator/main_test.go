@@ -55,6 +55,16 @@ func process(t *testing.T, dir string) (*exec.Cmd, string) {
 	return cmd, m[1]
 }
 
+func TestItsHealthIsAskedOfItself(t *testing.T) {
+	_, url := process(t, t.TempDir())
+	if err := healthcheck(t.Context(), url); err != nil {
+		t.Error(err)
+	}
+	if err := healthcheck(t.Context(), url+"/nothing"); err == nil {
+		t.Error("healthy although the address is wrong")
+	}
+}
+
 func TestWhatWasAnsweredSurvivesKill9(t *testing.T) {
 	const rounds, writers, killAfter = 3, 4, 40
 	dir := t.TempDir()
