@@ -61,7 +61,7 @@ func (s *Settings) Check() error {
 }
 
 // ownsDatabase, ownsEmulator: this program starts them.
-func (s *Settings) ownsDatabase() bool { return s.Meetings.Postgres.DatabaseURL.Reveal() == "" }
+func (s *Settings) ownsDatabase() bool { return !s.Meetings.Postgres.Named() }
 
 func (s *Settings) ownsEmulator() bool {
 	return s.Scheduler.Emulated() && s.Scheduler.Google.EmulatorURL == ""
@@ -85,29 +85,7 @@ func Program(s Settings) fx.Option {
 		fx.Provide(func(url emulatorURL) clock.EmulatorURL { return clock.EmulatorURL(url) }),
 		folderModule, // first of all: nothing may touch the data of a program that runs
 		httpserver.Module,
-		fx.Provide(func(*folder) embeddednats.Config {
-			return embeddednats.Config{Addr: s.NATSAddr, StoreDir: filepath.Join(s.DataDir, "nats"), ServerName: "meet-middleware"}
-		}),
-		embeddednats.Module,
-		fx.Provide(func(n *embeddednats.Server) bus.Config {
-			return bus.Config{Name: "standalone", Replicas: 1, Wait: busWait, InProcess: n}
-		}),
-	}
-	if s.ownsDatabase() {
-		options = append(options,
-			fx.Provide(func(*folder) embeddedpg.Config {
-				return embeddedpg.Config{Dir: filepath.Join(s.DataDir, "postgres"), BinDir: s.PostgresBin}
-			}),
-			embeddedpg.Module,
-			fx.Provide(func(pg *embeddedpg.Server) meetings.Config {
-				c := s.Meetings
-				c.Postgres.URLFrom = pg.URL
-				return c
-			}),
-			fx.Provide(func(pg *embeddedpg.Server) databaseURL { return pg.URL }),
-		)
-	} else {
-		options = append(options, fx.Supply(s.Meetings), fx.Supply(databaseURL(s.Meetings.Postgres.URL)))
+		servers(s),
 	}
 	if s.ownsEmulator() {
 		options = append(options,
@@ -129,6 +107,35 @@ func Program(s Settings) fx.Option {
 		fx.Invoke(announce),
 		httpserver.Ready,
 	)...)
+}
+
+// servers are the nats-server and the Postgres of this program, with the settings that lead to them. They need the data folder,
+// Settings and *slog.Logger.
+func servers(s Settings) fx.Option {
+	broker := fx.Options(
+		fx.Provide(func(*folder) embeddednats.Config {
+			return embeddednats.Config{Addr: s.NATSAddr, StoreDir: filepath.Join(s.DataDir, "nats"), ServerName: "meet-middleware"}
+		}),
+		embeddednats.Module,
+		fx.Provide(func(n *embeddednats.Server) bus.Config {
+			return bus.Config{Name: "standalone", Replicas: 1, Wait: busWait, InProcess: n}
+		}),
+	)
+	if !s.ownsDatabase() {
+		return fx.Options(broker, fx.Supply(s.Meetings), fx.Supply(databaseURL(s.Meetings.Postgres.URL)))
+	}
+	return fx.Options(broker,
+		fx.Provide(func(*folder) embeddedpg.Config {
+			return embeddedpg.Config{Dir: filepath.Join(s.DataDir, "postgres"), BinDir: s.PostgresBin}
+		}),
+		embeddedpg.Module,
+		fx.Provide(func(pg *embeddedpg.Server) meetings.Config {
+			c := s.Meetings
+			c.Postgres.URLFrom = pg.URL
+			return c
+		}),
+		fx.Provide(func(pg *embeddedpg.Server) databaseURL { return pg.URL }),
+	)
 }
 
 // busWait is far above what a server in the same process takes.

@@ -3,11 +3,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/url"
 	"strconv"
 	"sync/atomic"
@@ -32,7 +34,7 @@ import (
 // Config of the database.
 type Config struct {
 	DatabaseURL config.Secret `env:"DATABASE_URL" help:"postgres:// URL of the server; wins over the POSTGRES_ variables"`
-	Host        string        `env:"POSTGRES_HOST" envDefault:"127.0.0.1" help:"of the server, used without DATABASE_URL"`
+	Host        string        `env:"POSTGRES_HOST" help:"of the server, used without DATABASE_URL; absent: 127.0.0.1, in meet-middleware a server of its own"`
 	Port        int           `env:"POSTGRES_PORT" envDefault:"5432" help:"of the server, used without DATABASE_URL"`
 	Database    string        `env:"POSTGRES_DB" envDefault:"meet" help:"name of the database, used without DATABASE_URL"`
 	User        string        `env:"POSTGRES_USER" envDefault:"meet" help:"who logs in, used without DATABASE_URL"`
@@ -56,6 +58,9 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
+// Named tells whether the settings name a server.
+func (c Config) Named() bool { return c.DatabaseURL.Reveal() != "" || c.Host != "" }
+
 // URL is where the database is, password included.
 func (c Config) URL() string {
 	if c.URLFrom != nil {
@@ -64,7 +69,10 @@ func (c Config) URL() string {
 	if c.DatabaseURL.Reveal() != "" {
 		return c.DatabaseURL.Reveal()
 	}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(c.User, c.Password.Reveal()), Host: c.Host + ":" + strconv.Itoa(c.Port), Path: "/" + c.Database}
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(c.User, c.Password.Reveal()),
+		Host: net.JoinHostPort(cmp.Or(c.Host, "127.0.0.1"), strconv.Itoa(c.Port)), Path: "/" + c.Database,
+	}
 	return u.String()
 }
 
@@ -206,25 +214,34 @@ const migrationLock = 0x6d656574_00000001
 
 // Migrate brings the schema at url up to date; safe with many instances.
 func Migrate(ctx context.Context, url string) error {
-	c, err := pgx.ParseConfig(url)
+	conns, provider, err := migrator(url)
 	if err != nil {
-		return fmt.Errorf("database settings: %w", err)
+		return err
 	}
-	c.RuntimeParams["application_name"] = "meetings migrations"
-	sql := stdlib.OpenDB(*c)
-	defer func() { _ = sql.Close() }() // nothing is pending on it
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock))
-	if err != nil {
-		return fmt.Errorf("prepare migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, sql, migrations.FS, goose.WithSessionLocker(locker))
-	if err != nil {
-		return fmt.Errorf("prepare migrations: %w", err)
-	}
+	defer func() { _ = conns.Close() }() // nothing is pending on it
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// migrator is what migrates the database at url, with its connections; close them.
+func migrator(url string) (*sql.DB, *goose.Provider, error) {
+	c, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, nil, fmt.Errorf("database settings: %w", err)
+	}
+	c.RuntimeParams["application_name"] = "meetings migrations"
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock))
+	if err != nil {
+		return nil, nil, fmt.Errorf("prepare migrations: %w", err)
+	}
+	conns := stdlib.OpenDB(*c)
+	provider, err := goose.NewProvider(goose.DialectPostgres, conns, migrations.FS, goose.WithSessionLocker(locker))
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("prepare migrations: %w", err), conns.Close())
+	}
+	return conns, provider, nil
 }
 
 // ids turns defined ids into what the generated code takes.
