@@ -63,6 +63,47 @@ run: bin/meet-middleware ## run everything in one process (NAME=value lines of .
 	fi
 	exec bin/meet-middleware
 
+# ---- images and the stack
+
+MEET_VERSION ?= dev
+STACK        ?=
+UP_ARGS      ?=
+LOGS_ARGS    ?= --follow --tail 100
+SERVICE_IMAGES := gateway meetings scheduler google-emulator meetctl
+
+# What images are told of themselves, and where modules come from.
+images up: export VERSION := $(VERSION)
+images up: export COMMIT := $(COMMIT)
+images up: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+images up: export GOPROXY ?= $(shell go env GOPROXY 2>/dev/null || echo https://proxy.golang.org,direct)
+images up down logs ps: export MEET_VERSION := $(MEET_VERSION)
+
+COMPOSE = docker compose $(if $(wildcard .env),--env-file .env) -f deploy/compose/compose.yaml $(foreach s,$(STACK),-f deploy/compose/compose.$(s).yaml)
+
+.PHONY: images
+images: ## build every image, as meet-middleware/NAME:MEET_VERSION, and meet-middleware, which is all in one
+	@build() { docker build --build-arg VERSION --build-arg COMMIT --build-arg SOURCE_DATE_EPOCH --build-arg GOPROXY "$$@" .; }
+	for name in $(SERVICE_IMAGES); do
+		build --target "$$name" -t "meet-middleware/$$name:$(MEET_VERSION)"
+	done
+	build -t "meet-middleware:$(MEET_VERSION)" -t meet-middleware
+
+.PHONY: up
+up: ## build and start the stack, and wait until it is healthy (STACK=dev or prod, or several; UP_ARGS='--scale gateway=2')
+	@$(COMPOSE) up --build --detach --wait $(UP_ARGS)
+
+.PHONY: down
+down: ## stop the stack; its data stay
+	@$(COMPOSE) down --remove-orphans
+
+.PHONY: logs
+logs: ## follow what the stack logs (LOGS_ARGS='gateway')
+	@$(COMPOSE) logs $(LOGS_ARGS)
+
+.PHONY: ps
+ps: ## list the containers of the stack
+	@$(COMPOSE) ps --all
+
 # ---- test
 
 .PHONY: test
@@ -75,6 +116,16 @@ test/kill: ## kill -9 every part, many times, under load: nothing answered may b
 	@packages=$$(grep -rl --include='*_test.go' '^func TestKill' services/standalone | xargs -r -n 1 dirname | sort -u | sed 's/^/.\//' || true)
 	if [ -z "$$packages" ]; then echo "no test in services/standalone is called TestKill…" >&2; exit 1; fi
 	go test -race -tags kill -count=1 -timeout 20m -run '^TestKill' $(TEST_FLAGS) $$packages
+
+.PHONY: test/containers
+test/containers: ## build the images, then run, scale, kill, back up and restore the stack of deploy/compose (needs Docker)
+	@if ! problem=$$(.ci/engine 2>&1); then
+		echo "$$problem" >&2
+		if [ "$${CI:-}" = true ]; then exit 1; fi
+		echo "skipped: make test/containers" >&2
+		exit 0
+	fi
+	cd deploy && GOWORK=off go test -tags container -count=1 -timeout 25m -v -run '^TestContainers' $(TEST_FLAGS) ./containertest
 
 # One core for each target, as many targets at once as there are cores: one target on all of them learns little more.
 .PHONY: fuzz
