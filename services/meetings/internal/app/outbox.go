@@ -12,6 +12,8 @@ type Outbox interface {
 	// Lead waits until no other instance leads, and makes this one the active one until Close, or until its connection is lost:
 	// then every call fails.
 	Lead(ctx context.Context) (Lead, error)
+	// Led tells whether some instance leads.
+	Led(ctx context.Context) (bool, error)
 }
 
 // Lead is the active relay's own connection. Every write is committed when its call returns.
@@ -61,7 +63,9 @@ type Task struct {
 	JobID    string
 	Kind     string
 	Dispatch int64
-	Body     []byte
+	// Traceparent is the trace of the command that wanted it; empty: none.
+	Traceparent string
+	Body        []byte
 }
 
 // JobRef is one dispatch of a job.

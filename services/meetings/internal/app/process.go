@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/account"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/conference"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
+	"github.com/meet-middleware/meet-middleware/services/meetings/internal/task"
 )
 
 // Command is one request to change something, as it came, and what became of it.
@@ -125,7 +127,9 @@ type Effects struct {
 type Dispatch struct {
 	JobID    string
 	Dispatch int64
-	Body     []byte
+	// Traceparent is the trace of the command that wanted it; empty: none.
+	Traceparent string
+	Body        []byte
 }
 
 // Done wakes whoever waits for an operation.
@@ -256,6 +260,8 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 		}
 	}
 	trail := follow(u, c)
+	u.touched = u.touched[:0]
+	meetings, tasks, renewed := len(u.NewMeetings), len(u.NewTasks), len(u.RenewedTasks)
 	result, refused := decide(u, c)
 	if refused != nil && !errors.As(refused, &c.Refusal) {
 		return nil, refused
@@ -268,6 +274,7 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 		if err := p.record(u, c, result); err != nil {
 			return nil, err
 		}
+		trace(c, u.NewMeetings[meetings:], u.touched, u.NewTasks[tasks:], u.RenewedTasks[renewed:])
 	}
 	if tooLate := c.Refusal != nil && c.Refusal.Kind == fault.Expired; !tooLate {
 		if !c.Outcome {
@@ -290,6 +297,18 @@ func (p *Processor) apply(u *Unit, c *Command) (*Done, error) {
 	done := &Done{Operation: m.Job.Operation, ReplyInbox: m.Job.ReplyInbox, Body: body}
 	m.Job.Operation, m.Job.ReplyInbox = "", ""
 	return done, nil
+}
+
+// trace makes the work that a command wanted part of its trace. A row that an earlier one wanted, and that goes on, keeps its own.
+func trace(c *Command, made, touched []*meeting.Meeting, planned, renewed []*task.Task) {
+	for _, m := range slices.Concat(made, touched) {
+		if m.Job.Traceparent == "" {
+			m.Job.Traceparent = c.Traceparent
+		}
+	}
+	for _, t := range slices.Concat(planned, renewed) {
+		t.Traceparent = c.Traceparent
+	}
 }
 
 func (c *Command) late() bool { return !c.Deadline.IsZero() && time.Now().After(c.Deadline) }
@@ -419,7 +438,7 @@ func (p *Processor) dispatch(u *Unit, effects *Effects) error {
 		if err != nil {
 			return fmt.Errorf("render the job of meeting %d: %w", m.ID, err)
 		}
-		effects.Jobs = append(effects.Jobs, Dispatch{JobID: m.Job.ID, Dispatch: dispatch, Body: body})
+		effects.Jobs = append(effects.Jobs, Dispatch{JobID: m.Job.ID, Dispatch: dispatch, Traceparent: m.Job.Traceparent, Body: body})
 		return nil
 	}
 	for _, m := range u.NewMeetings {

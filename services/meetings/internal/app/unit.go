@@ -77,6 +77,8 @@ type Unit struct {
 	// Dirty are loaded meetings that a command worked on, in the order of work.
 	Dirty    []*meeting.Meeting
 	dirtySet map[meeting.ID]struct{}
+	// touched are those of the command at work.
+	touched []*meeting.Meeting
 
 	// Calendars are those loaded; the dirty ones and their jobs are written.
 	Calendars      map[calendar.ID]*calendar.Calendar
@@ -139,6 +141,7 @@ func (u *Unit) Meeting(ref meeting.Ref) (*meeting.Meeting, error) {
 
 // Touch marks a loaded meeting as worked on: the store writes it and its job.
 func (u *Unit) Touch(m *meeting.Meeting) {
+	u.touched = append(u.touched, m)
 	if _, done := u.dirtySet[m.ID]; done {
 		return
 	}

@@ -39,8 +39,10 @@ type Job struct {
 	FailedAttempts int
 	// Operation is the create or the retry that waits for it, ReplyInbox where its caller listens; empty when nobody does.
 	Operation, ReplyInbox string
-	History               []Attempt
-	CreatedAt, EndedAt    time.Time
+	// Traceparent is the W3C trace context of the command that wanted it last; empty while that is not known.
+	Traceparent        string
+	History            []Attempt
+	CreatedAt, EndedAt time.Time
 }
 
 // Attempt is one that failed.
@@ -65,12 +67,13 @@ const (
 	ReasonCancelledBeforeLink = "CANCELLED_BEFORE_LINK"
 )
 
-// want makes the row due at now. A row that is out stays out: its outcome finds that more is wanted.
+// want makes the row due at now. A row that is out stays out: its outcome finds that more is wanted. Whose trace the work belongs
+// to from here on, the caller says.
 func (j *Job) want(now time.Time) {
 	if j.State != JobOut {
 		j.State, j.DueAt, j.EndedAt = JobDue, now, time.Time{}
 	}
-	j.FailedAttempts = 0
+	j.FailedAttempts, j.Traceparent = 0, ""
 	if len(j.History) > 0 { // the 72 hours begin anew
 		j.History = nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,6 +15,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 )
@@ -55,6 +57,7 @@ type Relay struct {
 	log    *slog.Logger
 
 	metrics *Metrics
+	leads   atomic.Bool
 }
 
 // NewRelay makes a relay; Run runs it.
@@ -82,7 +85,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		if err == nil {
 			r.log.InfoContext(ctx, "this relay is active")
 			l := &leader{Relay: r, lead: lead}
+			r.leading(true)
 			err = errors.Join(l.run(ctx, wake, reconnected), lead.Close(ctx))
+			r.leading(false)
 			if l.worked {
 				level = slog.LevelWarn
 			}
@@ -99,6 +104,28 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 	}
 }
+
+func (r *Relay) leading(yes bool) {
+	r.leads.Store(yes)
+	r.metrics.leading(yes)
+}
+
+// Check is a readiness check: degraded while no instance's relay is active. Nothing is lost then, but events and due jobs wait.
+func (r *Relay) Check(ctx context.Context) error {
+	if r.leads.Load() {
+		return nil
+	}
+	led, err := r.outbox.Led(ctx)
+	if err == nil && !led {
+		err = errNoRelay
+	}
+	if err != nil {
+		return httpserver.Degraded(err)
+	}
+	return nil
+}
+
+var errNoRelay = errors.New("no instance's relay is active: events and due jobs wait")
 
 // leader is the active relay's state for as long as it leads.
 type leader struct {
@@ -354,7 +381,7 @@ func (l *leader) dispatchJobs(ctx context.Context) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("render the job of meeting %d: %w", m.ID, err)
 		}
-		future, err := l.bus.JetStream().PublishMsgAsync(jobMessage(app.Dispatch{JobID: m.Job.ID, Dispatch: m.Job.Dispatch, Body: body}))
+		future, err := l.bus.JetStream().PublishMsgAsync(jobMessage(app.Dispatch{JobID: m.Job.ID, Dispatch: m.Job.Dispatch, Traceparent: m.Job.Traceparent, Body: body}))
 		if err != nil {
 			return 0, fmt.Errorf("publish the job of meeting %d: %w", m.ID, err)
 		}

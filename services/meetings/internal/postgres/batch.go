@@ -520,6 +520,7 @@ func saveJobs(ctx context.Context, q *db.Queries, u *app.Unit) error {
 			p.DispatchedAts = append(p.DispatchedAts, m.Job.DispatchedAt)
 			p.Operations = append(p.Operations, operation)
 			p.ReplyInboxes = append(p.ReplyInboxes, m.Job.ReplyInbox)
+			p.Traceparents = append(p.Traceparents, m.Job.Traceparent)
 		}
 		if err := q.InsertGoogleJobs(ctx, p); err != nil {
 			return err
@@ -557,6 +558,7 @@ func saveJobs(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		p.Operations = append(p.Operations, operation)
 		p.ReplyInboxes = append(p.ReplyInboxes, j.ReplyInbox)
 		p.Histories = append(p.Histories, history)
+		p.Traceparents = append(p.Traceparents, j.Traceparent)
 		p.EndedAts = append(p.EndedAts, j.EndedAt)
 	}
 	return q.UpdateGoogleJobs(ctx, p)

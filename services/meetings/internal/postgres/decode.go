@@ -57,7 +57,7 @@ func decodeJob(r *db.Job) (meeting.Job, error) {
 	}
 	job := meeting.Job{
 		ID: r.ID.String(), State: state, DueAt: r.DueAt.UTC(), Dispatch: r.Dispatch, DispatchedAt: value(r.DispatchedAt),
-		FailedAttempts: int(r.FailedAttempts), ReplyInbox: r.ReplyInbox, CreatedAt: r.CreatedAt.UTC(), EndedAt: value(r.EndedAt),
+		FailedAttempts: int(r.FailedAttempts), ReplyInbox: r.ReplyInbox, Traceparent: r.Traceparent, CreatedAt: r.CreatedAt.UTC(), EndedAt: value(r.EndedAt),
 	}
 	if r.Operation != nil {
 		job.Operation = r.Operation.String()

@@ -145,7 +145,12 @@ func HotStatements(now time.Time, uid string) map[string]Statement {
 		_ = q.UpdateExport(ctx, db.UpdateExportParams{ID: 7, ExportState: "exported", SharedWith: []string{}})
 	})
 	capture("renew tasks", func(q *db.Queries) { _ = q.RenewTasks(ctx, db.RenewTasksParams(oneCheck(now))) })
-	capture("look at meetings", func(q *db.Queries) { _ = q.LookAtMeetings(ctx, db.LookAtMeetingsParams(oneCheck(now))) })
+	capture("look at meetings", func(q *db.Queries) {
+		t := oneCheck(now)
+		_ = q.LookAtMeetings(ctx, db.LookAtMeetingsParams{
+			CreatedAt: t.CreatedAt, Ids: t.Ids, Classes: t.Classes, Kinds: t.Kinds, Keys: t.Keys, Payloads: t.Payloads, MeetingIds: t.MeetingIds, DueAts: t.DueAts,
+		})
+	})
 	capture("periodic tasks", func(q *db.Queries) { _, _ = q.LockPeriodicTasks(ctx, []string{app.KindSyncAll, app.KindReport}) })
 	week := now.AddDate(0, 0, -7)
 	capture("meetings to check", func(q *db.Queries) {
@@ -223,6 +228,6 @@ func JobLists(after time.Time) map[string]Statement {
 func oneCheck(now time.Time) db.InsertTasksParams {
 	return db.InsertTasksParams{
 		CreatedAt: now, Ids: []uuid.UUID{uuid.MustParse("0193a2b4-7c11-7d10-8c33-0a1b2c3d4e5f")}, Classes: []string{"observe"}, Kinds: []string{"check_recording"},
-		Keys: []string{"7"}, Payloads: []string{"{}"}, MeetingIds: []int64{7}, DueAts: []time.Time{now},
+		Keys: []string{"7"}, Payloads: []string{"{}"}, MeetingIds: []int64{7}, DueAts: []time.Time{now}, Traceparents: []string{""},
 	}
 }

@@ -25,7 +25,7 @@ func (l *lead) SendTasks(ctx context.Context, class string, now time.Time, limit
 	}
 	tasks := make([]app.Task, 0, len(rows))
 	for _, r := range rows {
-		tasks = append(tasks, app.Task{JobID: r.ID.String(), Kind: r.Kind, Dispatch: r.Dispatch, Body: []byte(r.Body)})
+		tasks = append(tasks, app.Task{JobID: r.ID.String(), Kind: r.Kind, Dispatch: r.Dispatch, Traceparent: r.Traceparent, Body: []byte(r.Body)})
 	}
 	return tasks, nil
 }

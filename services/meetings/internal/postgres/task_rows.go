@@ -43,6 +43,7 @@ type newTasks struct {
 	createdAt                      time.Time
 	ids                            []uuid.UUID
 	classes, kinds, keys, payloads []string
+	traceparents                   []string
 	meetingIDs                     []int64
 	dueAts                         []time.Time
 }
@@ -65,6 +66,7 @@ func columnsOf(tasks []*task.Task, now time.Time) (newTasks, error) {
 		c.payloads = append(c.payloads, string(payload))
 		c.meetingIDs = append(c.meetingIDs, int64(t.MeetingID))
 		c.dueAts = append(c.dueAts, t.DueAt)
+		c.traceparents = append(c.traceparents, t.Traceparent)
 	}
 	return c, nil
 }
@@ -76,10 +78,10 @@ func saveTasks(ctx context.Context, q *db.Queries, u *app.Unit) error {
 		into  func(newTasks) error
 	}{
 		{u.NewTasks, func(c newTasks) error {
-			return q.InsertTasks(ctx, db.InsertTasksParams{CreatedAt: c.createdAt, Ids: c.ids, Classes: c.classes, Kinds: c.kinds, Keys: c.keys, Payloads: c.payloads, MeetingIds: c.meetingIDs, DueAts: c.dueAts})
+			return q.InsertTasks(ctx, db.InsertTasksParams{CreatedAt: c.createdAt, Ids: c.ids, Classes: c.classes, Kinds: c.kinds, Keys: c.keys, Payloads: c.payloads, MeetingIds: c.meetingIDs, DueAts: c.dueAts, Traceparents: c.traceparents})
 		}},
 		{u.RenewedTasks, func(c newTasks) error {
-			return q.RenewTasks(ctx, db.RenewTasksParams{CreatedAt: c.createdAt, Ids: c.ids, Classes: c.classes, Kinds: c.kinds, Keys: c.keys, Payloads: c.payloads, MeetingIds: c.meetingIDs, DueAts: c.dueAts})
+			return q.RenewTasks(ctx, db.RenewTasksParams{CreatedAt: c.createdAt, Ids: c.ids, Classes: c.classes, Kinds: c.kinds, Keys: c.keys, Payloads: c.payloads, MeetingIds: c.meetingIDs, DueAts: c.dueAts, Traceparents: c.traceparents})
 		}},
 		{u.Checks, func(c newTasks) error {
 			return q.LookAtMeetings(ctx, db.LookAtMeetingsParams{CreatedAt: c.createdAt, Ids: c.ids, Classes: c.classes, Kinds: c.kinds, Keys: c.keys, Payloads: c.payloads, MeetingIds: c.meetingIDs, DueAts: c.dueAts})

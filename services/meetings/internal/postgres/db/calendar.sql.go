@@ -41,7 +41,7 @@ func (q *Queries) FollowCalendars(ctx context.Context, arg FollowCalendarsParams
 }
 
 const lockCalendars = `-- name: LockCalendars :many
-SELECT c.id, c.place, c.account, c.calendar_id, c.busy_until, c.sync_token, c.full_pass_at, c.read_at, c.read_again, c.channel_id, c.channel_resource, c.channel_token_hash, c.channel_expires_at, c.failure_code, c.failure_message, c.created_at, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM calendars c JOIN jobs j ON j.kind = 'follow_calendar' AND j.key = c.id::text AND j.key <> ''
+SELECT c.id, c.place, c.account, c.calendar_id, c.busy_until, c.sync_token, c.full_pass_at, c.read_at, c.read_again, c.channel_id, c.channel_resource, c.channel_token_hash, c.channel_expires_at, c.failure_code, c.failure_message, c.created_at, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, j.traceparent FROM calendars c JOIN jobs j ON j.kind = 'follow_calendar' AND j.key = c.id::text AND j.key <> ''
 WHERE c.id = ANY ($1::bigint[]) OR c.channel_id = ANY ($2::text[]) AND c.channel_id <> ''
 ORDER BY c.id FOR UPDATE OF c, j
 `
@@ -101,6 +101,7 @@ func (q *Queries) LockCalendars(ctx context.Context, arg LockCalendarsParams) ([
 			&i.Job.Key,
 			&i.Job.Payload,
 			&i.Job.Result,
+			&i.Job.Traceparent,
 		); err != nil {
 			return nil, err
 		}

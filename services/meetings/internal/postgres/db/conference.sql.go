@@ -231,7 +231,7 @@ func (q *Queries) GetOwner(ctx context.Context, id int64) (GetOwnerRow, error) {
 }
 
 const getTask = `-- name: GetTask :one
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs WHERE id = $1
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs WHERE id = $1
 `
 
 func (q *Queries) GetTask(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -257,6 +257,7 @@ func (q *Queries) GetTask(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.Key,
 		&i.Payload,
 		&i.Result,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -395,7 +396,7 @@ func (q *Queries) KnownEntries(ctx context.Context, names []string) ([]string, e
 }
 
 const lockChecks = `-- name: LockChecks :many
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.kind = 'check_recording' AND j.key <> ''
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs j WHERE j.kind = 'check_recording' AND j.key <> ''
     AND j.key = ANY (ARRAY(SELECT unnest($1::bigint[])::text UNION ALL SELECT m.id::text FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
 ORDER BY j.meeting_id FOR UPDATE OF j
 `
@@ -435,6 +436,7 @@ func (q *Queries) LockChecks(ctx context.Context, arg LockChecksParams) ([]Job, 
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -447,7 +449,7 @@ func (q *Queries) LockChecks(ctx context.Context, arg LockChecksParams) ([]Job, 
 }
 
 const lockOwnerJobs = `-- name: LockOwnerJobs :many
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.kind = 'follow_conferences' AND j.key <> '' AND j.key = ANY (ARRAY(SELECT o.id::text FROM space_owners o
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs j WHERE j.kind = 'follow_conferences' AND j.key <> '' AND j.key = ANY (ARRAY(SELECT o.id::text FROM space_owners o
     WHERE o.id = ANY ($1::bigint[])
         OR o.subscription = ANY ($2::text[]) AND o.subscription <> ''
         OR o.google_user = ANY ($3::text[]) AND o.google_user <> ''))
@@ -490,6 +492,7 @@ func (q *Queries) LockOwnerJobs(ctx context.Context, arg LockOwnerJobsParams) ([
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -871,7 +874,7 @@ func (q *Queries) OwnersOfMeetings(ctx context.Context, arg OwnersOfMeetingsPara
 }
 
 const readChecks = `-- name: ReadChecks :many
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.kind = 'check_recording' AND j.key <> '' AND j.key = ANY (ARRAY(SELECT unnest($1::bigint[])::text))
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs j WHERE j.kind = 'check_recording' AND j.key <> '' AND j.key = ANY (ARRAY(SELECT unnest($1::bigint[])::text))
 `
 
 func (q *Queries) ReadChecks(ctx context.Context, ids []int64) ([]Job, error) {
@@ -903,6 +906,7 @@ func (q *Queries) ReadChecks(ctx context.Context, ids []int64) ([]Job, error) {
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}

@@ -242,7 +242,7 @@ func (q *Queries) LockExports(ctx context.Context, ids []int64) ([]LockExportsRo
 }
 
 const lockPeriodicTasks = `-- name: LockPeriodicTasks :many
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.kind = ANY ($1::text[]) AND j.key = ANY ($1::text[]) AND j.key <> '' AND j.class = 'housekeeping' ORDER BY j.id FOR UPDATE OF j
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs j WHERE j.kind = ANY ($1::text[]) AND j.key = ANY ($1::text[]) AND j.key <> '' AND j.class = 'housekeeping' ORDER BY j.id FOR UPDATE OF j
 `
 
 func (q *Queries) LockPeriodicTasks(ctx context.Context, kinds []string) ([]Job, error) {
@@ -274,6 +274,7 @@ func (q *Queries) LockPeriodicTasks(ctx context.Context, kinds []string) ([]Job,
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}

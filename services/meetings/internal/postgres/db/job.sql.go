@@ -43,14 +43,14 @@ func (q *Queries) CountPressing(ctx context.Context, arg CountPressingParams) (i
 }
 
 const insertGoogleJobs = `-- name: InsertGoogleJobs :exec
-INSERT INTO jobs (id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, created_at)
+INSERT INTO jobs (id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, traceparent, created_at)
 SELECT t.id, 'google', 'sync_meeting', t.meeting_id, t.organizer_id, t.state, 0, t.due_at, t.dispatch,
-    NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), 0, t.operation, t.reply_inbox, t.due_at
+    NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), 0, t.operation, t.reply_inbox, t.traceparent, t.due_at
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS meeting_id,
              unnest($3::bigint[]) AS organizer_id, unnest($4::text[]) AS state,
              unnest($5::timestamptz[]) AS due_at, unnest($6::bigint[]) AS dispatch,
              unnest($7::timestamptz[]) AS dispatched_at, unnest($8::uuid[]) AS operation,
-             unnest($9::text[]) AS reply_inbox) AS t
+             unnest($9::text[]) AS reply_inbox, unnest($10::text[]) AS traceparent) AS t
 `
 
 type InsertGoogleJobsParams struct {
@@ -63,6 +63,7 @@ type InsertGoogleJobsParams struct {
 	DispatchedAts []time.Time
 	Operations    []uuid.UUID
 	ReplyInboxes  []string
+	Traceparents  []string
 }
 
 func (q *Queries) InsertGoogleJobs(ctx context.Context, arg InsertGoogleJobsParams) error {
@@ -76,12 +77,13 @@ func (q *Queries) InsertGoogleJobs(ctx context.Context, arg InsertGoogleJobsPara
 		arg.DispatchedAts,
 		arg.Operations,
 		arg.ReplyInboxes,
+		arg.Traceparents,
 	)
 	return err
 }
 
 const lockGoogleJobs = `-- name: LockGoogleJobs :many
-SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM jobs j
+SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, j.traceparent FROM jobs j
 WHERE j.class = 'google' AND j.meeting_id = ANY ($1::bigint[] || ARRAY(SELECT m.id FROM meetings m WHERE m.uid = ANY ($2::uuid[])))
 ORDER BY j.meeting_id FOR UPDATE OF j
 `
@@ -121,6 +123,7 @@ func (q *Queries) LockGoogleJobs(ctx context.Context, arg LockGoogleJobsParams) 
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -316,12 +319,12 @@ const updateGoogleJobs = `-- name: UpdateGoogleJobs :exec
 UPDATE jobs j SET state = t.state, priority = t.priority, due_at = t.due_at, dispatch = t.dispatch,
     dispatched_at = NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), failed_attempts = t.failed_attempts,
     operation = NULLIF(t.operation, '00000000-0000-0000-0000-000000000000'), reply_inbox = t.reply_inbox, history = t.history::jsonb,
-    ended_at = NULLIF(t.ended_at, '0001-01-01 00:00:00+00')
+    traceparent = t.traceparent, ended_at = NULLIF(t.ended_at, '0001-01-01 00:00:00+00')
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS state, unnest($3::smallint[]) AS priority,
              unnest($4::timestamptz[]) AS due_at, unnest($5::bigint[]) AS dispatch,
              unnest($6::timestamptz[]) AS dispatched_at, unnest($7::integer[]) AS failed_attempts,
              unnest($8::uuid[]) AS operation, unnest($9::text[]) AS reply_inbox,
-             unnest($10::text[]) AS history, unnest($11::timestamptz[]) AS ended_at) AS t
+             unnest($10::text[]) AS history, unnest($11::text[]) AS traceparent, unnest($12::timestamptz[]) AS ended_at) AS t
 WHERE j.id = t.id
 `
 
@@ -336,6 +339,7 @@ type UpdateGoogleJobsParams struct {
 	Operations     []uuid.UUID
 	ReplyInboxes   []string
 	Histories      []string
+	Traceparents   []string
 	EndedAts       []time.Time
 }
 
@@ -351,6 +355,7 @@ func (q *Queries) UpdateGoogleJobs(ctx context.Context, arg UpdateGoogleJobsPara
 		arg.Operations,
 		arg.ReplyInboxes,
 		arg.Histories,
+		arg.Traceparents,
 		arg.EndedAts,
 	)
 	return err

@@ -13,7 +13,7 @@ import (
 )
 
 const getJob = `-- name: GetJob :one
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs WHERE id = $1
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs WHERE id = $1
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -39,6 +39,7 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.Key,
 		&i.Payload,
 		&i.Result,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -49,13 +50,13 @@ WITH RECURSIVE classes AS (
     UNION ALL
     SELECT (SELECT j.class FROM jobs j WHERE j.state = 'due' AND j.class > c.class ORDER BY j.class LIMIT 1) FROM classes c WHERE c.class IS NOT NULL
 )
-SELECT due.id, due.class, due.kind, due.meeting_id, due.organizer_id, due.state, due.priority, due.due_at, due.dispatch, due.dispatched_at, due.failed_attempts, due.operation, due.reply_inbox, due.history, due.created_at, due.ended_at, due.key, due.payload, due.result FROM classes c CROSS JOIN LATERAL (
-    SELECT d.id, d.class, d.kind, d.meeting_id, d.organizer_id, d.state, d.priority, d.due_at, d.dispatch, d.dispatched_at, d.failed_attempts, d.operation, d.reply_inbox, d.history, d.created_at, d.ended_at, d.key, d.payload, d.result FROM jobs d
+SELECT due.id, due.class, due.kind, due.meeting_id, due.organizer_id, due.state, due.priority, due.due_at, due.dispatch, due.dispatched_at, due.failed_attempts, due.operation, due.reply_inbox, due.history, due.created_at, due.ended_at, due.key, due.payload, due.result, due.traceparent FROM classes c CROSS JOIN LATERAL (
+    SELECT d.id, d.class, d.kind, d.meeting_id, d.organizer_id, d.state, d.priority, d.due_at, d.dispatch, d.dispatched_at, d.failed_attempts, d.operation, d.reply_inbox, d.history, d.created_at, d.ended_at, d.key, d.payload, d.result, d.traceparent FROM jobs d
     WHERE d.state = 'due' AND d.class = c.class AND (d.due_at, d.id) > ($2::timestamptz, $3::uuid) AND ($4::text = '' OR d.kind = $4)
     ORDER BY d.due_at, d.id LIMIT $1::bigint) AS due
 WHERE $5::text <> 'out' AND ($6::text = '' OR c.class = $6)
 UNION ALL (
-    SELECT o.id, o.class, o.kind, o.meeting_id, o.organizer_id, o.state, o.priority, o.due_at, o.dispatch, o.dispatched_at, o.failed_attempts, o.operation, o.reply_inbox, o.history, o.created_at, o.ended_at, o.key, o.payload, o.result FROM jobs o
+    SELECT o.id, o.class, o.kind, o.meeting_id, o.organizer_id, o.state, o.priority, o.due_at, o.dispatch, o.dispatched_at, o.failed_attempts, o.operation, o.reply_inbox, o.history, o.created_at, o.ended_at, o.key, o.payload, o.result, o.traceparent FROM jobs o
     WHERE o.state = 'out' AND $5::text <> 'due' AND ($6::text = '' OR o.class = $6) AND ($4::text = '' OR o.kind = $4)
       AND (o.due_at, o.id) > ($2::timestamptz, $3::uuid)
     ORDER BY o.due_at, o.id LIMIT $1::bigint)
@@ -108,6 +109,7 @@ func (q *Queries) JobsAhead(ctx context.Context, arg JobsAheadParams) ([]Job, er
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -120,7 +122,7 @@ func (q *Queries) JobsAhead(ctx context.Context, arg JobsAheadParams) ([]Job, er
 }
 
 const jobsAheadOfMeetings = `-- name: JobsAheadOfMeetings :many
-SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM jobs j JOIN (
+SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, j.traceparent FROM jobs j JOIN (
     SELECT rows.id FROM meetings m CROSS JOIN LATERAL (
         SELECT g.id FROM jobs g WHERE g.meeting_id = m.id AND g.class = 'google'
         UNION ALL SELECT t.id FROM jobs t WHERE t.meeting_id = m.id AND t.class <> 'google') AS rows
@@ -181,6 +183,7 @@ func (q *Queries) JobsAheadOfMeetings(ctx context.Context, arg JobsAheadOfMeetin
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -193,7 +196,7 @@ func (q *Queries) JobsAheadOfMeetings(ctx context.Context, arg JobsAheadOfMeetin
 }
 
 const jobsBehind = `-- name: JobsBehind :many
-SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM jobs j
+SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, j.traceparent FROM jobs j
 WHERE j.state IN ('done', 'failed') AND ($1::text = '' OR j.state = $1) AND ($2::text = '' OR j.class = $2)
   AND ($3::text = '' OR j.kind = $3) AND (j.ended_at, j.id) < ($4::timestamptz, $5::uuid)
 ORDER BY j.ended_at DESC, j.id DESC LIMIT $6::bigint
@@ -245,6 +248,7 @@ func (q *Queries) JobsBehind(ctx context.Context, arg JobsBehindParams) ([]Job, 
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -257,7 +261,7 @@ func (q *Queries) JobsBehind(ctx context.Context, arg JobsBehindParams) ([]Job, 
 }
 
 const jobsBehindOfMeetings = `-- name: JobsBehindOfMeetings :many
-SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result FROM jobs j JOIN (
+SELECT j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, j.traceparent FROM jobs j JOIN (
     SELECT rows.id FROM meetings m CROSS JOIN LATERAL (
         SELECT g.id FROM jobs g WHERE g.meeting_id = m.id AND g.class = 'google'
         UNION ALL SELECT t.id FROM jobs t WHERE t.meeting_id = m.id AND t.class <> 'google') AS rows
@@ -317,6 +321,7 @@ func (q *Queries) JobsBehindOfMeetings(ctx context.Context, arg JobsBehindOfMeet
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}

@@ -837,7 +837,7 @@ func (q *Queries) UpdateMeetings(ctx context.Context, arg UpdateMeetingsParams) 
 }
 
 const wishesOf = `-- name: WishesOf :many
-SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, m.legal_hold, m.legal_hold_reason, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, array(SELECT p.email FROM participants p WHERE p.meeting_id = m.id AND p.invited ORDER BY p.id)::text[] AS guests
+SELECT m.id, m.uid, m.organizer_id, m.organizer_email, m.summary, m.description, m.time_zone, m.scheduled_start, m.scheduled_end, m.external_reference, m.auto_record, m.create_calendar_event, m.public_access, m.guests_can_see_each_other, m.status, m.provisioning, m.google_sync, m.recording_state, m.participants_count, m.has_recording, m.conference_record_id, m.version, m.wanted_version, m.generation, m.google_calendar_id, m.google_event_id, m.google_event_etag, m.meet_link, m.meeting_code, m.space, m.simulated, m.event_version, m.settings_version, m.auto_recording, m.access_type, m.event_digest, m.event_deleted, m.failure_code, m.failure_message, m.created_at, m.updated_at, m.google_account, m.event_updated, m.event_shown, m.event_noticed, m.recording_reason, m.legal_hold, m.legal_hold_reason, j.id, j.class, j.kind, j.meeting_id, j.organizer_id, j.state, j.priority, j.due_at, j.dispatch, j.dispatched_at, j.failed_attempts, j.operation, j.reply_inbox, j.history, j.created_at, j.ended_at, j.key, j.payload, j.result, j.traceparent, array(SELECT p.email FROM participants p WHERE p.meeting_id = m.id AND p.invited ORDER BY p.id)::text[] AS guests
 FROM meetings m JOIN jobs j ON j.meeting_id = m.id AND j.class = 'google' WHERE m.id = ANY ($1::bigint[])
 `
 
@@ -925,6 +925,7 @@ func (q *Queries) WishesOf(ctx context.Context, ids []int64) ([]WishesOfRow, err
 			&i.Job.Key,
 			&i.Job.Payload,
 			&i.Job.Result,
+			&i.Job.Traceparent,
 			&i.Guests,
 		); err != nil {
 			return nil, err

@@ -181,6 +181,7 @@ type Job struct {
 	Key            string
 	Payload        []byte
 	Result         []byte
+	Traceparent    string
 }
 
 type Meeting struct {

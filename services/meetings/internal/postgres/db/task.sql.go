@@ -30,23 +30,25 @@ func (q *Queries) CountOutOf(ctx context.Context, arg CountOutOfParams) (int64, 
 }
 
 const insertTasks = `-- name: InsertTasks :exec
-INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
-SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, $1::timestamptz
+INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, traceparent, created_at)
+SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, t.traceparent, $1::timestamptz
 FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS class, unnest($4::text[]) AS kind, unnest($5::text[]) AS key,
-             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at) AS t
+             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at,
+             unnest($9::text[]) AS traceparent) AS t
 ORDER BY t.kind, t.key
 ON CONFLICT (kind, key) WHERE key <> '' DO NOTHING
 `
 
 type InsertTasksParams struct {
-	CreatedAt  time.Time
-	Ids        []uuid.UUID
-	Classes    []string
-	Kinds      []string
-	Keys       []string
-	Payloads   []string
-	MeetingIds []int64
-	DueAts     []time.Time
+	CreatedAt    time.Time
+	Ids          []uuid.UUID
+	Classes      []string
+	Kinds        []string
+	Keys         []string
+	Payloads     []string
+	MeetingIds   []int64
+	DueAts       []time.Time
+	Traceparents []string
 }
 
 // One with a key that is there already stays as it is.
@@ -60,12 +62,13 @@ func (q *Queries) InsertTasks(ctx context.Context, arg InsertTasksParams) error 
 		arg.Payloads,
 		arg.MeetingIds,
 		arg.DueAts,
+		arg.Traceparents,
 	)
 	return err
 }
 
 const lockTasks = `-- name: LockTasks :many
-SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result FROM jobs j WHERE j.id = ANY ($1::uuid[]) AND j.class <> 'google' ORDER BY j.id FOR UPDATE OF j
+SELECT id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, history, created_at, ended_at, key, payload, result, traceparent FROM jobs j WHERE j.id = ANY ($1::uuid[]) AND j.class <> 'google' ORDER BY j.id FOR UPDATE OF j
 `
 
 func (q *Queries) LockTasks(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
@@ -97,6 +100,7 @@ func (q *Queries) LockTasks(ctx context.Context, ids []uuid.UUID) ([]Job, error)
 			&i.Key,
 			&i.Payload,
 			&i.Result,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -131,7 +135,8 @@ type LookAtMeetingsParams struct {
 	DueAts     []time.Time
 }
 
-// The check rows of meetings: due at a time at the latest. One that is out has a wish for after its outcome.
+// The check rows of meetings: due at a time at the latest. One that is out has a wish for after its outcome. They carry no
+// trace: each look at a meeting leads to the next, for weeks.
 func (q *Queries) LookAtMeetings(ctx context.Context, arg LookAtMeetingsParams) error {
 	_, err := q.db.Exec(ctx, lookAtMeetings,
 		arg.CreatedAt,
@@ -147,24 +152,26 @@ func (q *Queries) LookAtMeetings(ctx context.Context, arg LookAtMeetingsParams) 
 }
 
 const renewTasks = `-- name: RenewTasks :exec
-INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, created_at)
-SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, $1::timestamptz
+INSERT INTO jobs (id, class, kind, key, payload, meeting_id, state, priority, due_at, dispatch, failed_attempts, traceparent, created_at)
+SELECT t.id, t.class, t.kind, t.key, t.payload::jsonb, NULLIF(t.meeting_id, 0), 'due', 2, t.due_at, 0, 0, t.traceparent, $1::timestamptz
 FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS class, unnest($4::text[]) AS kind, unnest($5::text[]) AS key,
-             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at) AS t
+             unnest($6::text[]) AS payload, unnest($7::bigint[]) AS meeting_id, unnest($8::timestamptz[]) AS due_at,
+             unnest($9::text[]) AS traceparent) AS t
 ORDER BY t.kind, t.key
 ON CONFLICT (kind, key) WHERE key <> '' DO UPDATE SET state = 'due', due_at = excluded.due_at, payload = excluded.payload, failed_attempts = 0,
-    history = '[]', ended_at = NULL WHERE jobs.state IN ('done', 'failed')
+    history = '[]', traceparent = excluded.traceparent, ended_at = NULL WHERE jobs.state IN ('done', 'failed')
 `
 
 type RenewTasksParams struct {
-	CreatedAt  time.Time
-	Ids        []uuid.UUID
-	Classes    []string
-	Kinds      []string
-	Keys       []string
-	Payloads   []string
-	MeetingIds []int64
-	DueAts     []time.Time
+	CreatedAt    time.Time
+	Ids          []uuid.UUID
+	Classes      []string
+	Kinds        []string
+	Keys         []string
+	Payloads     []string
+	MeetingIds   []int64
+	DueAts       []time.Time
+	Traceparents []string
 }
 
 // One with the same key that is over is due again.
@@ -178,6 +185,7 @@ func (q *Queries) RenewTasks(ctx context.Context, arg RenewTasksParams) error {
 		arg.Payloads,
 		arg.MeetingIds,
 		arg.DueAts,
+		arg.Traceparents,
 	)
 	return err
 }
@@ -188,7 +196,7 @@ WITH chosen AS (
     ORDER BY d.due_at LIMIT $3::bigint FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE jobs j SET state = 'out', dispatch = j.dispatch + 1, dispatched_at = $1::timestamptz FROM chosen WHERE j.id = chosen.id
-RETURNING j.id, j.kind, j.dispatch,
+RETURNING j.id, j.kind, j.dispatch, j.traceparent,
     (j.payload || jsonb_build_object('jobId', j.id::text, 'dispatch', j.dispatch::text, 'failedAttempts', j.failed_attempts))::text AS body
 `
 
@@ -199,10 +207,11 @@ type SendDueTasksParams struct {
 }
 
 type SendDueTasksRow struct {
-	ID       uuid.UUID
-	Kind     string
-	Dispatch int64
-	Body     string
+	ID          uuid.UUID
+	Kind        string
+	Dispatch    int64
+	Traceparent string
+	Body        string
 }
 
 // Rows of a class whose jobs are no meetings', oldest first, each with its whole message.
@@ -219,6 +228,7 @@ func (q *Queries) SendDueTasks(ctx context.Context, arg SendDueTasksParams) ([]S
 			&i.ID,
 			&i.Kind,
 			&i.Dispatch,
+			&i.Traceparent,
 			&i.Body,
 		); err != nil {
 			return nil, err

@@ -14,25 +14,25 @@ SELECT count(*) FROM ((SELECT 1 FROM jobs WHERE state = 'out' AND class = 'googl
     UNION ALL (SELECT 1 FROM jobs WHERE state = 'due' AND class = 'google' AND due_at <= @now::timestamptz LIMIT @bound::bigint)) AS pressing;
 
 -- name: InsertGoogleJobs :exec
-INSERT INTO jobs (id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, created_at)
+INSERT INTO jobs (id, class, kind, meeting_id, organizer_id, state, priority, due_at, dispatch, dispatched_at, failed_attempts, operation, reply_inbox, traceparent, created_at)
 SELECT t.id, 'google', 'sync_meeting', t.meeting_id, t.organizer_id, t.state, 0, t.due_at, t.dispatch,
-    NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), 0, t.operation, t.reply_inbox, t.due_at
+    NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), 0, t.operation, t.reply_inbox, t.traceparent, t.due_at
 FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@meeting_ids::bigint[]) AS meeting_id,
              unnest(@organizer_ids::bigint[]) AS organizer_id, unnest(@states::text[]) AS state,
              unnest(@due_ats::timestamptz[]) AS due_at, unnest(@dispatches::bigint[]) AS dispatch,
              unnest(@dispatched_ats::timestamptz[]) AS dispatched_at, unnest(@operations::uuid[]) AS operation,
-             unnest(@reply_inboxes::text[]) AS reply_inbox) AS t;
+             unnest(@reply_inboxes::text[]) AS reply_inbox, unnest(@traceparents::text[]) AS traceparent) AS t;
 
 -- name: UpdateGoogleJobs :exec
 UPDATE jobs j SET state = t.state, priority = t.priority, due_at = t.due_at, dispatch = t.dispatch,
     dispatched_at = NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), failed_attempts = t.failed_attempts,
     operation = NULLIF(t.operation, '00000000-0000-0000-0000-000000000000'), reply_inbox = t.reply_inbox, history = t.history::jsonb,
-    ended_at = NULLIF(t.ended_at, '0001-01-01 00:00:00+00')
+    traceparent = t.traceparent, ended_at = NULLIF(t.ended_at, '0001-01-01 00:00:00+00')
 FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@priorities::smallint[]) AS priority,
              unnest(@due_ats::timestamptz[]) AS due_at, unnest(@dispatches::bigint[]) AS dispatch,
              unnest(@dispatched_ats::timestamptz[]) AS dispatched_at, unnest(@failed_attempts::integer[]) AS failed_attempts,
              unnest(@operations::uuid[]) AS operation, unnest(@reply_inboxes::text[]) AS reply_inbox,
-             unnest(@histories::text[]) AS history, unnest(@ended_ats::timestamptz[]) AS ended_at) AS t
+             unnest(@histories::text[]) AS history, unnest(@traceparents::text[]) AS traceparent, unnest(@ended_ats::timestamptz[]) AS ended_at) AS t
 WHERE j.id = t.id;
 
 -- name: SendDueJobs :many
