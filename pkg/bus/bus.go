@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 
 	"github.com/meet-middleware/meet-middleware/pkg/natsperm"
@@ -66,6 +68,7 @@ type Bus struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	calls  *calls
+	lag    atomic.Pointer[Lag] // nil where nobody measures
 
 	mu          sync.Mutex
 	reconnected []chan<- struct{}
@@ -277,9 +280,16 @@ func (b *Bus) Conn() *nats.Conn { return b.conn }
 // JetStream is the stream side of the connection.
 func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 
+// open tells whether the start has ended and the connection stands.
+func (b *Bus) open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.started && b.conn.IsConnected()
+}
+
 // Check is a readiness check: an error while NATS is away.
 func (b *Bus) Check(ctx context.Context) error {
-	if b.conn == nil || !b.conn.IsConnected() {
+	if !b.open() {
 		return errors.New("not connected to NATS")
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
@@ -290,9 +300,9 @@ func (b *Bus) Check(ctx context.Context) error {
 	return nil
 }
 
-// Module is the connection. Needs Config and *slog.Logger; provides *Bus.
-var Module = fx.Module("bus", fx.Provide(func(lc fx.Lifecycle, config Config, log *slog.Logger) *Bus {
+// Module is the connection. Needs Config, prometheus.Registerer and *slog.Logger; provides *Bus.
+var Module = fx.Module("bus", fx.Provide(func(lc fx.Lifecycle, config Config, metrics prometheus.Registerer, log *slog.Logger) (*Bus, error) {
 	b := New(config, log)
 	lc.Append(fx.Hook{OnStart: b.Start, OnStop: b.Stop})
-	return b
+	return b, metrics.Register(NewLag(b))
 }))

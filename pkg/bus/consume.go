@@ -26,6 +26,7 @@ const (
 // nor called again.
 func (b *Bus) Consume(ctx context.Context, stream string, consumer jetstream.ConsumerConfig, prefetch int, handle func(jetstream.Msg)) error {
 	reconnected := b.Reconnected()
+	b.lag.Load().consumes(stream, consumer.Durable)
 	for {
 		lost, err := b.consumeOnce(ctx, stream, consumer, prefetch, handle, reconnected)
 		if ctx.Err() != nil {

@@ -32,23 +32,29 @@ type degraded struct{ error }
 
 func (d *degraded) Unwrap() error { return d.error }
 
-// Health knows whether this process is ready, and since when each of its checks fails. It is not
-// ready before [Health.SetReady].
+// Health knows whether this process is ready, and since when each of its checks answers as it does.
+// It is not ready before [Health.SetReady].
 type Health struct {
 	now clock.Clock
 
 	mu     sync.Mutex
 	ready  bool
 	checks []Check
-	down   map[string]time.Time
+	seen   map[string]seen
+}
+
+// seen is how a check answers, and since when.
+type seen struct {
+	status string
+	since  time.Time
 }
 
 // NewHealth makes one without checks.
 func NewHealth(now clock.Clock) *Health {
-	return &Health{now: now, down: map[string]time.Time{}}
+	return &Health{now: now, seen: map[string]seen{}}
 }
 
-// Add adds checks; two of one name are both asked.
+// Add adds checks. Each has a name of its own.
 func (h *Health) Add(checks ...Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,9 +85,16 @@ type CheckOutcome struct {
 	Status    string  `json:"status"` // "up", "degraded" or "down"
 	LatencyMS float64 `json:"latency_ms"`
 	Error     string  `json:"error,omitempty"`
-	// Since is when it was first seen down or degraded; nil while it is up.
-	Since *time.Time `json:"since,omitempty"`
+	// Since is when it was first seen in this state: the first report that asked, not the moment it happened.
+	Since time.Time `json:"since"`
 }
+
+// The states of a check.
+const (
+	up       = "up"
+	impaired = "degraded"
+	down     = "down"
+)
 
 // Report asks all checks, side by side.
 func (h *Health) Report(ctx context.Context) Report {
@@ -104,22 +117,18 @@ func (h *Health) Report(ctx context.Context) Report {
 	}
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.Status == "up" {
-			delete(h.down, o.Name)
-			continue
-		}
 		switch {
-		case o.Status == "down":
+		case o.Status == down:
 			report.Status = "not_ready"
-		case report.Status == "ready":
+		case o.Status == impaired && report.Status == "ready":
 			report.Status = "degraded"
 		}
-		since, known := h.down[o.Name]
-		if !known {
-			since = h.now()
-			h.down[o.Name] = since
+		before, known := h.seen[o.Name]
+		if !known || before.status != o.Status {
+			before = seen{o.Status, h.now()}
+			h.seen[o.Name] = before
 		}
-		o.Since = &since
+		o.Since = before.since
 	}
 	slices.SortStableFunc(outcomes, func(a, b CheckOutcome) int { return strings.Compare(a.Name, b.Name) })
 	return report
@@ -138,11 +147,11 @@ func probe(ctx context.Context, c Check) CheckOutcome {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	o := CheckOutcome{Name: c.Name, Status: "up", LatencyMS: float64(time.Since(begin).Microseconds()) / 1000}
+	o := CheckOutcome{Name: c.Name, Status: up, LatencyMS: float64(time.Since(begin).Microseconds()) / 1000}
 	if err != nil {
-		o.Status, o.Error = "down", err.Error()
+		o.Status, o.Error = down, err.Error()
 		if softly := (*degraded)(nil); errors.As(err, &softly) {
-			o.Status = "degraded"
+			o.Status = impaired
 		}
 	}
 	return o

@@ -243,12 +243,19 @@ func TestReadinessFollowsTheStartAndTheChecks(t *testing.T) {
 	ready(503, "not_ready")
 	now.Advance(time.Minute)
 	down := ready(503, "not_ready").Checks[1]
-	if down.Name != "postgres" || down.Status != "down" || down.Error != "connection refused" || down.Since == nil || !down.Since.Equal(noon) {
+	if down.Name != "postgres" || down.Status != "down" || down.Error != "connection refused" || !down.Since.Equal(noon) {
 		t.Errorf("got %+v, want postgres down since noon", down)
 	}
 	broken = nil
-	if up := ready(200, "ready").Checks[1]; up.Since != nil || up.Error != "" {
-		t.Errorf("got %+v, want it up", up)
+	now.Advance(time.Minute)
+	ready(200, "ready")
+	now.Advance(time.Minute)
+	checks := ready(200, "ready").Checks
+	if back := checks[1]; !back.Since.Equal(noon.Add(2*time.Minute)) || back.Error != "" {
+		t.Errorf("got %+v, want it up since it came back", back)
+	}
+	if never := checks[0]; never.Status != "up" || !never.Since.Equal(noon) {
+		t.Errorf("got %+v, want it up since it was first asked", never)
 	}
 	h.SetReady(false)
 	ready(503, "starting_or_stopping")

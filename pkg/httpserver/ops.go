@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/fx"
+
+	"github.com/meet-middleware/meet-middleware/pkg/buildinfo"
 )
 
 // OpsConfig of the port that operators use; never reachable from outside.
@@ -54,12 +56,18 @@ func onThisMachine(next http.Handler) http.Handler {
 	})
 }
 
-// NewMetrics makes a registry that has the Go runtime's and the process's metrics.
+// NewMetrics makes a registry that has the Go runtime's and the process's metrics, and says which build runs.
 func NewMetrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "meet_build_info", Help: "Always 1; the labels say which version and commit the program was built from.",
+		ConstLabels: prometheus.Labels{"version": buildinfo.Version(), "commit": buildinfo.Commit()},
+	})
+	build.Set(1)
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		build,
 	)
 	return registry
 }
@@ -98,7 +106,7 @@ func askReady(ctx context.Context, url string) error {
 	}
 	text := report.Status
 	for _, c := range report.Checks {
-		if c.Status != "up" {
+		if c.Status != up {
 			text += fmt.Sprintf("; %s: %s", c.Name, c.Error)
 		}
 	}
@@ -119,7 +127,10 @@ var Module = fx.Module("httpserver",
 	fx.Provide(fx.Annotate(NewMetrics, fx.As(fx.Self()), fx.As(new(prometheus.Registerer)), fx.As(new(prometheus.Gatherer)))),
 	// Two invocations: the first hook is the port's own, before those of whatever the checks need.
 	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, ops *Ops) { Register(lc, sd, log, ops.Server) }),
-	fx.Invoke(func(h *Health, c checks) { h.Add(c.All...) }),
+	fx.Invoke(func(h *Health, c checks, metrics prometheus.Registerer) error {
+		h.Add(c.All...)
+		return metrics.Register(&healthMetrics{h})
+	}),
 )
 
 // Ready reports the program ready once all that stands before it has started, and not ready as the
