@@ -65,11 +65,12 @@ func meetings() User {
 				subject.OfEvent("*.*"), subject.OfJob("*", "*"), subject.Done("*"), subject.RelayWake, subject.AccessChanged,
 				subject.Dead(subject.StreamCommands, ">"),
 				inboxes(Gateway), inboxes(Scheduler), // replies to commands and queries
-				api("STREAM.INFO", subject.StreamEvents), api("STREAM.INFO", subject.StreamJobs),
+				// The relay compares two streams with Postgres, and the metrics show what all of them hold.
+				api("STREAM.INFO", subject.StreamEvents), api("STREAM.INFO", subject.StreamJobs), api("STREAM.INFO", subject.StreamDead),
 				// The relay looks for the last event, and for jobs whose message is gone.
 				api("DIRECT.GET", subject.StreamEvents, ">"), api("DIRECT.GET", subject.StreamJobs),
 			},
-			makesStreams(), changesStreams(), consumes(subject.StreamCommands, commands),
+			makesStreams(), changesStreams(), consumes(subject.StreamCommands, commands), afterRestore(),
 		),
 		Subscribe: slices.Concat([]string{inboxes(Meetings), subject.RelayWake}, answers(subject.ServiceMeetings)),
 	}
@@ -137,6 +138,21 @@ func changesStreams() []string {
 	var subjects []string
 	for _, s := range subject.Streams(1) {
 		subjects = append(subjects, api("STREAM.UPDATE", s.Name))
+	}
+	return subjects
+}
+
+// afterRestore empties the streams of what a restored database knows nothing of, once it has looked what that is and that nobody
+// reads them. Work queues are deleted, since one that was emptied remembers for a while which jobs it had; MEET_EVENTS may have
+// consumers of others and is emptied.
+func afterRestore() []string {
+	subjects := []string{
+		api("STREAM.INFO", subject.StreamCommands),
+		api("STREAM.DELETE", subject.StreamCommands), api("STREAM.DELETE", subject.StreamJobs), api("STREAM.PURGE", subject.StreamEvents),
+		api("DIRECT.GET", subject.StreamEvents),
+	}
+	for _, class := range subject.Classes() {
+		subjects = append(subjects, api("CONSUMER.INFO", subject.StreamJobs, subject.JobConsumer(class).Durable))
 	}
 	return subjects
 }

@@ -74,7 +74,7 @@ func events() []entry {
 		LegalHoldChanged.entry(), ParticipantJoined.entry(), ParticipantLeft.entry(), ParticipantNoShow.entry(), RecordingStarted.entry(),
 		RecordingNotStarted.entry(), RecordingFileGenerated.entry(), RecordingExportedEvent.entry(), RecordingVerified.entry(),
 		RecordingMismatch.entry(), RecordingMissing.entry(), RecordingDeleted.entry(), RecordingSharedEvent.entry(), RecordingReport.entry(),
-		RetentionApplied.entry(), TranscriptGenerated.entry(), NoticesStateChanged.entry(), UserCreated.entry(), UserUpdated.entry(),
+		RetentionApplied.entry(), DatabaseRestored.entry(), TranscriptGenerated.entry(), NoticesStateChanged.entry(), UserCreated.entry(), UserUpdated.entry(),
 	}
 }
 

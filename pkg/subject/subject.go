@@ -122,6 +122,7 @@ const (
 	RecordingSharedEvent   Event[*meetv1.RecordingShared]        = "meet.evt.recording.shared"
 	RecordingReport        Event[*meetv1.RecordingReport]        = "meet.evt.recording.report"
 	RetentionApplied       Event[*meetv1.RetentionApplied]       = "meet.evt.retention.applied"
+	DatabaseRestored       Event[*meetv1.DatabaseRestored]       = "meet.evt.database.restored"
 	TranscriptGenerated    Event[*meetv1.TranscriptGenerated]    = "meet.evt.transcript.generated"
 	NoticesStateChanged    Event[*meetv1.NoticesStateChanged]    = "meet.evt.notices.state_changed"
 	UserCreated            Event[*meetv1.UserCreated]            = "meet.evt.user.created"

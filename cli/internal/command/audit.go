@@ -38,7 +38,7 @@ func (f *auditFilter) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.req.Principal, "principal", "", "only of this one, such as key:mm_live_7Kq2mXa9 or user:12")
 	flags.StringVar(&f.req.Action, "action", "", "only this, such as meeting.cancel")
-	flags.StringVar(&f.req.SubjectKind, "kind", "", "only of a meeting, user, key, session, recording, person or request")
+	flags.StringVar(&f.req.SubjectKind, "kind", "", "only of a meeting, user, key, session, recording, person, database or request")
 	flags.StringVar(&f.req.SubjectId, "id", "", "only of the one with this id")
 	flags.StringVar(&f.req.Outcome, "outcome", "", "ok, refused or denied")
 	flags.StringVar(&f.req.Email, "email", "", "only what names this person")

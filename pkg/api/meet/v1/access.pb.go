@@ -1633,7 +1633,7 @@ type ListAuditRequest struct {
 	To        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
 	Principal string                 `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
 	Action    string                 `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
-	// meeting, user, key, session, recording, person or request.
+	// meeting, user, key, session, recording, person, database or request.
 	SubjectKind string `protobuf:"bytes,8,opt,name=subject_kind,json=subjectKind,proto3" json:"subject_kind,omitempty"`
 	SubjectId   string `protobuf:"bytes,9,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	// ok, refused (a rule forbade it) or denied (the caller may not).

@@ -2693,6 +2693,62 @@ func (x *RetentionApplied) GetTranscripts() int64 {
 	return 0
 }
 
+// DatabaseRestored: everything was brought back from a backup. Between the last sequence of the backup and that of this event
+// there is none: what was told there happened after the backup, and is not kept here.
+type DatabaseRestored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the backup was taken; absent where nobody said.
+	TakenAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=taken_at,json=takenAt,proto3" json:"taken_at,omitempty"`
+	// The last sequence of the backup; 0: it had none.
+	LastSequence  int64 `protobuf:"varint,2,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseRestored) Reset() {
+	*x = DatabaseRestored{}
+	mi := &file_meet_v1_event_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseRestored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseRestored) ProtoMessage() {}
+
+func (x *DatabaseRestored) ProtoReflect() protoreflect.Message {
+	mi := &file_meet_v1_event_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseRestored.ProtoReflect.Descriptor instead.
+func (*DatabaseRestored) Descriptor() ([]byte, []int) {
+	return file_meet_v1_event_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DatabaseRestored) GetTakenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TakenAt
+	}
+	return nil
+}
+
+func (x *DatabaseRestored) GetLastSequence() int64 {
+	if x != nil {
+		return x.LastSequence
+	}
+	return 0
+}
+
 var File_meet_v1_event_proto protoreflect.FileDescriptor
 
 const file_meet_v1_event_proto_rawDesc = "" +
@@ -2977,7 +3033,10 @@ const file_meet_v1_event_proto_rawDesc = "" +
 	"recordings\x18\x01 \x01(\x03R\n" +
 	"recordings\x12\x1c\n" +
 	"\tattendees\x18\x02 \x01(\x03R\tattendees\x12 \n" +
-	"\vtranscripts\x18\x03 \x01(\x03R\vtranscriptsBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
+	"\vtranscripts\x18\x03 \x01(\x03R\vtranscripts\"n\n" +
+	"\x10DatabaseRestored\x125\n" +
+	"\btaken_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12#\n" +
+	"\rlast_sequence\x18\x02 \x01(\x03R\flastSequenceBCZAgithub.com/meet-middleware/meet-middleware/pkg/api/meet/v1;meetv1b\x06proto3"
 
 var (
 	file_meet_v1_event_proto_rawDescOnce sync.Once
@@ -2991,7 +3050,7 @@ func file_meet_v1_event_proto_rawDescGZIP() []byte {
 	return file_meet_v1_event_proto_rawDescData
 }
 
-var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_meet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_meet_v1_event_proto_goTypes = []any{
 	(*MeetingCreated)(nil),         // 0: meet.v1.MeetingCreated
 	(*MeetingReady)(nil),           // 1: meet.v1.MeetingReady
@@ -3025,39 +3084,41 @@ var file_meet_v1_event_proto_goTypes = []any{
 	(*LegalHoldChanged)(nil),       // 29: meet.v1.LegalHoldChanged
 	(*NoticesStateChanged)(nil),    // 30: meet.v1.NoticesStateChanged
 	(*RetentionApplied)(nil),       // 31: meet.v1.RetentionApplied
-	nil,                            // 32: meet.v1.RecordingReport.MissingReasonsEntry
-	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
-	(*SyncError)(nil),              // 34: meet.v1.SyncError
-	(MeetingStatus)(0),             // 35: meet.v1.MeetingStatus
-	(UserRole)(0),                  // 36: meet.v1.UserRole
+	(*DatabaseRestored)(nil),       // 32: meet.v1.DatabaseRestored
+	nil,                            // 33: meet.v1.RecordingReport.MissingReasonsEntry
+	(*timestamppb.Timestamp)(nil),  // 34: google.protobuf.Timestamp
+	(*SyncError)(nil),              // 35: meet.v1.SyncError
+	(MeetingStatus)(0),             // 36: meet.v1.MeetingStatus
+	(UserRole)(0),                  // 37: meet.v1.UserRole
 }
 var file_meet_v1_event_proto_depIdxs = []int32{
-	33, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
-	33, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
-	34, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
-	33, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
-	33, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
-	33, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
-	33, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
-	35, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
-	35, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
-	34, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
-	36, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
-	33, // 11: meet.v1.MeetingStarted.started_at:type_name -> google.protobuf.Timestamp
-	33, // 12: meet.v1.MeetingEnded.started_at:type_name -> google.protobuf.Timestamp
-	33, // 13: meet.v1.MeetingEnded.ended_at:type_name -> google.protobuf.Timestamp
-	33, // 14: meet.v1.ParticipantJoined.joined_at:type_name -> google.protobuf.Timestamp
-	33, // 15: meet.v1.ParticipantLeft.joined_at:type_name -> google.protobuf.Timestamp
-	33, // 16: meet.v1.ParticipantLeft.left_at:type_name -> google.protobuf.Timestamp
-	33, // 17: meet.v1.RecordingStarted.started_at:type_name -> google.protobuf.Timestamp
-	33, // 18: meet.v1.RecordingNotStarted.conference_started_at:type_name -> google.protobuf.Timestamp
-	34, // 19: meet.v1.RecordingMismatch.error:type_name -> meet.v1.SyncError
-	32, // 20: meet.v1.RecordingReport.missing_reasons:type_name -> meet.v1.RecordingReport.MissingReasonsEntry
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	34, // 0: meet.v1.MeetingCreated.scheduled_start:type_name -> google.protobuf.Timestamp
+	34, // 1: meet.v1.MeetingCreated.scheduled_end:type_name -> google.protobuf.Timestamp
+	35, // 2: meet.v1.MeetingProvisionFailed.error:type_name -> meet.v1.SyncError
+	34, // 3: meet.v1.MeetingRescheduled.scheduled_start:type_name -> google.protobuf.Timestamp
+	34, // 4: meet.v1.MeetingRescheduled.scheduled_end:type_name -> google.protobuf.Timestamp
+	34, // 5: meet.v1.MeetingRescheduled.previous_start:type_name -> google.protobuf.Timestamp
+	34, // 6: meet.v1.MeetingRescheduled.previous_end:type_name -> google.protobuf.Timestamp
+	36, // 7: meet.v1.MeetingStatusChanged.status:type_name -> meet.v1.MeetingStatus
+	36, // 8: meet.v1.MeetingStatusChanged.previous_status:type_name -> meet.v1.MeetingStatus
+	35, // 9: meet.v1.MeetingSyncFailed.error:type_name -> meet.v1.SyncError
+	37, // 10: meet.v1.UserCreated.role:type_name -> meet.v1.UserRole
+	34, // 11: meet.v1.MeetingStarted.started_at:type_name -> google.protobuf.Timestamp
+	34, // 12: meet.v1.MeetingEnded.started_at:type_name -> google.protobuf.Timestamp
+	34, // 13: meet.v1.MeetingEnded.ended_at:type_name -> google.protobuf.Timestamp
+	34, // 14: meet.v1.ParticipantJoined.joined_at:type_name -> google.protobuf.Timestamp
+	34, // 15: meet.v1.ParticipantLeft.joined_at:type_name -> google.protobuf.Timestamp
+	34, // 16: meet.v1.ParticipantLeft.left_at:type_name -> google.protobuf.Timestamp
+	34, // 17: meet.v1.RecordingStarted.started_at:type_name -> google.protobuf.Timestamp
+	34, // 18: meet.v1.RecordingNotStarted.conference_started_at:type_name -> google.protobuf.Timestamp
+	35, // 19: meet.v1.RecordingMismatch.error:type_name -> meet.v1.SyncError
+	33, // 20: meet.v1.RecordingReport.missing_reasons:type_name -> meet.v1.RecordingReport.MissingReasonsEntry
+	34, // 21: meet.v1.DatabaseRestored.taken_at:type_name -> google.protobuf.Timestamp
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_meet_v1_event_proto_init() }
@@ -3072,7 +3133,7 @@ func file_meet_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meet_v1_event_proto_rawDesc), len(file_meet_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -60,7 +60,7 @@ func (a *API) auditRoutes() {
 		description: "Every change and every refused attempt. With format=jsonl all that the filters leave, oldest first, one JSON object a line.",
 		params: append([]*huma.Param{
 			queryParam("from", "At or after.", stringSchema("date-time")), queryParam("to", "Before.", stringSchema("date-time")),
-			filter("principal", "Exactly this one."), filter("action", "Such as meeting.cancel."), filter("subject_kind", "meeting, user, key, session, recording, person or request."),
+			filter("principal", "Exactly this one."), filter("action", "Such as meeting.cancel."), filter("subject_kind", "meeting, user, key, session, recording, person, database or request."),
 			filter("subject_id", ""), queryParam("outcome", "", namesSchema(auditOutcomes)), queryParam("email", "Entries that name this person.", stringSchema("email")), filter("request_id", ""),
 			queryParam("order", "", namesSchema(auditOrders)), queryParam("format", "", namesSchema(auditFormats)),
 		}, pageParams(meetingsPage)...),
