@@ -3,6 +3,8 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -96,6 +98,7 @@ var Module = fx.Module("gateway",
 		fx.Private,
 	),
 	fx.Provide(newPort),
+	httpserver.ProvideCheck(newMeetingsCheck),
 	fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger, p *Port) {
 		httpserver.Register(lc, sd, log, p.Server)
 	}),
@@ -139,6 +142,20 @@ func newBackend(lc fx.Lifecycle, c backend.Config, b *bus.Bus) *backend.Backend 
 	made := backend.New(c, b)
 	lc.Append(fx.StartHook(made.Start))
 	return made
+}
+
+// newMeetingsCheck asks through NATS whether meetings answers. The gateway stays ready without it: its own 503, which says when to
+// come again, serves callers better than a door that is gone.
+func newMeetingsCheck(nats *bus.Bus, b *backend.Backend) httpserver.Check {
+	return httpserver.Check{Name: "meetings", Probe: func(ctx context.Context) error {
+		if nats.Check(ctx) != nil {
+			return httpserver.Degraded(errors.New("can't be asked without NATS"))
+		}
+		if !b.CheckHealth(ctx).Database {
+			return httpserver.Degraded(errors.New("no meetings service answers, or it does not reach its database"))
+		}
+		return nil
+	}}
 }
 
 func newBuild(who *auth.Auth) compat.Build {

@@ -25,24 +25,9 @@ type Reads interface {
 	UserStats(ctx context.Context) (UserStats, error)
 	// Wishes are meetings with their guests and their job's dispatch, for the scheduler.
 	Wishes(ctx context.Context, ids []meeting.ID) ([]*meeting.Meeting, error)
-	// Backlog is what is still to be done, for the metrics.
-	Backlog(ctx context.Context, now time.Time) (Backlog, error)
 	Ping(ctx context.Context) error
 	Owners
 	Records
-}
-
-// Backlog is work that is not finished.
-type Backlog struct {
-	// Lag is the age of the oldest fact that is not in the stream; 0 when all are.
-	Lag  time.Duration
-	Jobs []JobCount
-}
-
-// JobCount counts the jobs of a class that are due, out or failed.
-type JobCount struct {
-	Class, State string
-	Jobs         int64
 }
 
 // MeetingDetail is a meeting with everything a client is shown.

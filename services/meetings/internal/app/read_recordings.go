@@ -88,26 +88,30 @@ type CoverageCount struct {
 	Reasons map[string]int64
 }
 
-func (c *CoverageCount) add(r CoverageRow, exporting bool) {
-	c.Expected += r.Meetings
-	switch r.Recording {
+// Add counts meetings whose recording has come so far; exporting: copies are made.
+func (c *CoverageCount) Add(state meeting.RecordingState, reason string, meetings int64, exporting bool) {
+	if meetings == 0 {
+		return
+	}
+	c.Expected += meetings
+	switch state {
 	case meeting.Verified:
-		c.Verified += r.Meetings
-		c.Secured += r.Meetings
+		c.Verified += meetings
+		c.Secured += meetings
 	case meeting.FileGenerated, meeting.Exported:
 		if exporting {
-			c.UnderWay += r.Meetings // until the copy is checked
+			c.UnderWay += meetings // until the copy is checked
 		} else {
-			c.Secured += r.Meetings
+			c.Secured += meetings
 		}
 	case meeting.Missing:
-		c.Missing += r.Meetings
+		c.Missing += meetings
 		if c.Reasons == nil {
 			c.Reasons = make(map[string]int64)
 		}
-		c.Reasons[r.Reason] += r.Meetings
+		c.Reasons[reason] += meetings
 	case meeting.NotExpected, meeting.Expected, meeting.Started, meeting.Ended:
-		c.UnderWay += r.Meetings
+		c.UnderWay += meetings
 	}
 }
 
@@ -119,14 +123,14 @@ func Cover(rows []CoverageRow, exporting bool) Coverage {
 			if n := len(c.Organizers); n == 0 || c.Organizers[n-1].ID != r.OrganizerID {
 				c.Organizers = append(c.Organizers, CoverageOrganizer{ID: r.OrganizerID, Email: r.OrganizerEmail})
 			}
-			c.Organizers[len(c.Organizers)-1].add(r, exporting)
+			c.Organizers[len(c.Organizers)-1].Add(r.Recording, r.Reason, r.Meetings, exporting)
 			continue
 		}
 		if n := len(c.Days); n == 0 || c.Days[n-1].Date != r.Day {
 			c.Days = append(c.Days, CoverageDay{Date: r.Day})
 		}
-		c.Days[len(c.Days)-1].add(r, exporting)
-		c.Total.add(r, exporting)
+		c.Days[len(c.Days)-1].Add(r.Recording, r.Reason, r.Meetings, exporting)
+		c.Total.Add(r.Recording, r.Reason, r.Meetings, exporting)
 	}
 	return c
 }

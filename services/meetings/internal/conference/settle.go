@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -42,6 +43,9 @@ var messages = map[string]string{
 	ReasonNotProvisioned:              "Google never made a link for the meeting",
 	ReasonNotReadable:                 "Google refuses to show what was held in the meeting's space",
 }
+
+// MissingReasons are all the reasons why a recording may be missing, in their order.
+func MissingReasons() []string { return slices.Sorted(maps.Keys(messages)) }
 
 // Looked is what the reading just taken in has covered.
 type Looked struct {

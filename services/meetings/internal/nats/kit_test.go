@@ -85,7 +85,7 @@ func (w *world) newStore(t *testing.T) *postgres.Store {
 
 func metrics(t *testing.T, s *postgres.Store, now clock.Clock) *Metrics {
 	t.Helper()
-	m, err := NewMetrics(prometheus.NewRegistry(), s, now)
+	m, err := NewMetrics(prometheus.NewRegistry(), s, app.Counting{}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

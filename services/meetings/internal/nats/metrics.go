@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,13 +10,14 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 )
 
-// Metrics of the service. What is still to be done is read from the database at each scrape.
+// Metrics of the service. What is counted here is this instance's own; what is read from the database is in counts.go.
 type Metrics struct {
 	commands     *prometheus.CounterVec
 	batchSize    prometheus.Histogram
 	batchSeconds prometheus.Histogram
 	published    prometheus.Counter
 	queries      *prometheus.HistogramVec
+	active       prometheus.Gauge
 }
 
 // What a command came to, as the label of a metric.
@@ -28,8 +28,8 @@ const (
 	outcomeFailed   = "failed"
 )
 
-// NewMetrics registers them.
-func NewMetrics(registry prometheus.Registerer, reads app.Reads, now clock.Clock) (*Metrics, error) {
+// NewMetrics registers them, and what is counted in the database.
+func NewMetrics(registry prometheus.Registerer, counts app.Counts, counting app.Counting, now clock.Clock) (*Metrics, error) {
 	m := &Metrics{
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meet_commands_total", Help: "Commands by kind and outcome: done, refused by a rule, replayed, failed for now.",
@@ -46,8 +46,13 @@ func NewMetrics(registry prometheus.Registerer, reads app.Reads, now clock.Clock
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "meet_query_seconds", Help: "Time of a query's handler by method and fault kind, ok where none.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
 		}, []string{"method", "outcome"}),
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "meet_relay_active", Help: "1 at the one instance whose relay publishes events and due jobs, 0 at those that stand by. The sum over all is 1.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.commands, m.batchSize, m.batchSeconds, m.published, m.queries, newBacklog(reads, now)} {
+	for _, c := range []prometheus.Collector{
+		m.commands, m.batchSize, m.batchSeconds, m.published, m.queries, m.active, newBacklog(counts, now), newCoverage(counts, counting.Exporting, now),
+	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -72,6 +77,13 @@ func (m *Metrics) batch(batch []*received, took time.Duration) {
 	}
 }
 
+func (m *Metrics) leading(yes bool) {
+	m.active.Set(0)
+	if yes {
+		m.active.Set(1)
+	}
+}
+
 func (m *Metrics) query(method string, err error, took time.Duration) {
 	outcome := "ok"
 	if err != nil {
@@ -80,38 +92,3 @@ func (m *Metrics) query(method string, err error, took time.Duration) {
 	m.queries.WithLabelValues(method, outcome).Observe(took.Seconds())
 }
 
-// backlog is what the database has left to do, asked for at each scrape.
-type backlog struct {
-	reads     app.Reads
-	now       clock.Clock
-	lag, jobs *prometheus.Desc
-}
-
-func newBacklog(reads app.Reads, now clock.Clock) *backlog {
-	return &backlog{
-		reads: reads, now: now,
-		lag:  prometheus.NewDesc("meet_relay_lag_seconds", "Age of the oldest event that is not in the stream; 0 when all are.", nil, nil),
-		jobs: prometheus.NewDesc("meet_jobs", "Job rows that are due, out or failed, by class.", []string{"class", "state"}, nil),
-	}
-}
-
-// scrapeWait bounds the reads of one scrape.
-const scrapeWait = 3 * time.Second
-
-// Describe is [prometheus.Collector].
-func (b *backlog) Describe(ch chan<- *prometheus.Desc) { ch <- b.lag; ch <- b.jobs }
-
-// Collect is [prometheus.Collector]. While the database is away both are invalid, which a scrape reports.
-func (b *backlog) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait) // the library hands none
-	defer cancel()
-	left, err := b.reads.Backlog(ctx, b.now())
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(b.lag, err)
-		return
-	}
-	ch <- prometheus.MustNewConstMetric(b.lag, prometheus.GaugeValue, left.Lag.Seconds())
-	for _, j := range left.Jobs {
-		ch <- prometheus.MustNewConstMetric(b.jobs, prometheus.GaugeValue, float64(j.Jobs), j.Class, j.State)
-	}
-}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
+	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 )
@@ -16,10 +17,11 @@ import (
 const queryVersion = "1.0.0"
 
 // Module answers commands and queries, and relays events and due jobs. Needs *bus.Bus, app's processor, authenticator, reads, credentials, audit log, outbox and
-// app.Counting, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger; provides app.Codec, runs consumers.
+// app.Counts, app.Counting, clock.Clock, clock.Alarm, prometheus.Registerer and *slog.Logger; provides app.Codec, runs consumers.
 var Module = fx.Module("meetings/nats",
 	fx.Provide(func() Codec { return Codec{} }, func(c Codec) app.Codec { return c }),
 	fx.Provide(NewMetrics, NewCommands, NewRelay, fx.Private),
+	httpserver.ProvideCheck(func(r *Relay) httpserver.Check { return httpserver.Check{Name: "relay", Probe: r.Check} }),
 	fx.Provide(
 		func(auth *app.Authenticator, keys app.Credentials, log app.AuditLog, now clock.Clock) *AccessQueries {
 			return NewAccessQueries(auth, keys, log, now)

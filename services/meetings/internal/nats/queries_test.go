@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ import (
 // serve answers queries from reads.
 func (w *world) serve(t *testing.T, reads app.Reads) {
 	t.Helper()
-	m, err := NewMetrics(prometheus.NewRegistry(), reads, w.clock.Now)
+	m, err := NewMetrics(prometheus.NewRegistry(), w.store, app.Counting{}, w.clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,13 +285,31 @@ func TestMetricsSayWhatIsLeftToDo(t *testing.T) {
 	w.act(t, c)
 	w.clock.Advance(90 * time.Second)
 	if err := testutil.CollectAndCompare(newBacklog(w.store, w.clock.Now), strings.NewReader(`
-# HELP meet_jobs Job rows that are due, out or failed, by class.
-# TYPE meet_jobs gauge
-meet_jobs{class="google",state="out"} 1
-# HELP meet_relay_lag_seconds Age of the oldest event that is not in the stream; 0 when all are.
+# HELP meet_relay_lag_seconds Age of the oldest event that is not in the stream; 0 when all are. Every instance shows the same: max, not sum.
 # TYPE meet_relay_lag_seconds gauge
 meet_relay_lag_seconds 90
-`)); err != nil {
+`), "meet_relay_lag_seconds"); err != nil {
+		t.Error(err)
+	}
+	// One row is out; one becomes due, two wait for their time, one has failed.
+	for n, row := range []string{"'due', $1", "'due', $1::timestamptz + interval '1 hour'", "'due', $1::timestamptz + interval '1 hour'", "'failed', $1"} {
+		w.exec(t, `INSERT INTO jobs (id, class, kind, key, state, due_at, priority, dispatch, failed_attempts, created_at)
+			VALUES (gen_random_uuid(), 'observe', 'check_recording', 'row`+strconv.Itoa(n)+`', `+row+`, 2, 0, 0, $1)`, w.clock.Now())
+	}
+	w.clock.Advance(30 * time.Second)
+	var want strings.Builder
+	want.WriteString("# HELP meet_jobs Job rows by class and state: planned for later (counted once a minute), due and not sent yet, out without an outcome, failed for good and still kept. Every instance shows the same: max, not sum.\n# TYPE meet_jobs gauge\n")
+	for _, class := range subject.Classes() {
+		n := map[string]map[string]int{"google": {"out": 1}, "observe": {"due": 1, "planned": 2, "failed": 1}}[class]
+		for _, state := range []string{"due", "failed", "out", "planned"} {
+			fmt.Fprintf(&want, "meet_jobs{class=%q,state=%q} %d\n", class, state, n[state])
+		}
+	}
+	want.WriteString("# HELP meet_job_oldest_due_seconds How long ago the first of a class's jobs fell due that is not sent yet; 0 without any. Every instance shows the same: max, not sum.\n# TYPE meet_job_oldest_due_seconds gauge\n")
+	for _, class := range subject.Classes() {
+		fmt.Fprintf(&want, "meet_job_oldest_due_seconds{class=%q} %d\n", class, map[string]int{"observe": 30}[class])
+	}
+	if err := testutil.CollectAndCompare(newBacklog(w.store, w.clock.Now), strings.NewReader(want.String()), "meet_jobs", "meet_job_oldest_due_seconds"); err != nil {
 		t.Error(err)
 	}
 	m.batch([]*received{{Command: *c}, {Command: app.Command{Kind: "meeting.update", Refusal: meeting.ErrNotFound}}, {Command: app.Command{Kind: "meeting.update", Err: fmt.Errorf("x")}}}, time.Millisecond)

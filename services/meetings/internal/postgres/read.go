@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -300,29 +299,6 @@ func (s *Store) UserStats(ctx context.Context) (app.UserStats, error) {
 		return app.UserStats{}, fmt.Errorf("count users: %w", err)
 	}
 	return app.UserStats{Total: r.Total, Active: r.Active, Admins: r.Admins, Services: r.Services, Externals: r.Externals}, nil
-}
-
-// Backlog is [app.Reads].
-func (s *Store) Backlog(ctx context.Context, now time.Time) (app.Backlog, error) {
-	var b app.Backlog
-	if !s.opened.Load() {
-		return b, errNotOpen
-	}
-	oldest, err := s.wide().OldestUnpublished(ctx)
-	if err != nil {
-		return b, fmt.Errorf("find the oldest event that is not published: %w", err)
-	}
-	for _, at := range oldest {
-		b.Lag = max(b.Lag, now.Sub(at))
-	}
-	jobs, err := s.wide().UnfinishedJobs(ctx)
-	if err != nil {
-		return b, fmt.Errorf("count unfinished jobs: %w", err)
-	}
-	for _, j := range jobs {
-		b.Jobs = append(b.Jobs, app.JobCount{Class: j.Class, State: j.State, Jobs: j.Jobs})
-	}
-	return b, nil
 }
 
 // Wishes is [app.Reads].

@@ -5,6 +5,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	"github.com/prometheus/client_golang/prometheus"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 	"go.uber.org/fx"
 
@@ -257,14 +259,14 @@ func ids[T ~int64](in []T) []int64 {
 func (s *Store) hot() *db.Queries  { return db.New(reading{s.pool}) }
 func (s *Store) wide() *db.Queries { return db.New(reading{s.lists}) }
 
-// Module stores everything. Needs Config and *slog.Logger; provides *Store as all that app asks of a store.
+// Module stores everything. Needs Config, prometheus.Registerer and *slog.Logger; provides *Store as all that app asks of a store.
 var Module = fx.Module("meetings/postgres",
 	fx.Provide(
-		fx.Annotate(func(lc fx.Lifecycle, c Config, log *slog.Logger) *Store {
+		fx.Annotate(func(lc fx.Lifecycle, c Config, metrics prometheus.Registerer, log *slog.Logger) (*Store, error) {
 			s := NewStore(c, log)
 			lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop})
-			return s
-		}, fx.As(new(app.Store)), fx.As(new(app.Reads)), fx.As(new(app.ConferenceReads)), fx.As(new(app.Outbox)),
+			return s, metrics.Register(&poolMetrics{s})
+		}, fx.As(new(app.Store)), fx.As(new(app.Reads)), fx.As(new(app.Counts)), fx.As(new(app.ConferenceReads)), fx.As(new(app.Outbox)),
 			fx.As(new(app.Credentials)), fx.As(new(app.AuditLog))),
 	),
 )

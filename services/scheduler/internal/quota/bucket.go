@@ -30,6 +30,10 @@ type line struct {
 	Next int64 `json:"next"`
 	// Halved is until when the slots lie twice as far apart.
 	Halved int64 `json:"halved,omitempty"`
+	// Minute of Unix time in which Leased slots were leased, after Before in the minute before it: for the metrics, not for the limits.
+	Minute int64 `json:"minute,omitempty"`
+	Leased int   `json:"leased,omitempty"`
+	Before int   `json:"before,omitempty"`
 }
 
 // bucket is one budget: of the project or of an organizer, in one class. Its calls are given slots, evenly spaced times; the
@@ -37,6 +41,7 @@ type line struct {
 type bucket struct {
 	key      string
 	interval time.Duration // between slots
+	budget   int           // calls a minute, of all instances
 	scope    string        // for metrics
 
 	waiting atomic.Int32  // callers at the turnstile, this instance's
@@ -51,7 +56,7 @@ type bucket struct {
 // newBucket makes one of which a sliding minute has no more calls than the budget: a minute, and how late slots may be used,
 // hold as many, evenly spaced.
 func newBucket(key, scope string, perMinute int, slack time.Duration) *bucket {
-	return &bucket{key: key, scope: scope, interval: spacing(perMinute, time.Minute+lateness+slack), turn: make(chan struct{}, 1), grown: 1}
+	return &bucket{key: key, scope: scope, interval: spacing(perMinute, time.Minute+lateness+slack), budget: int(share * float64(perMinute)), turn: make(chan struct{}, 1), grown: 1}
 }
 
 // spacing of the calls of a budget over a time, rounded up to what records hold.
@@ -122,6 +127,7 @@ func (b *bucket) lease(ctx context.Context, s *store, now time.Time, ahead time.
 			return false
 		}
 		l.Next = from.Add(time.Duration(n) * step).UnixMicro()
+		l.count(n, now)
 		return true
 	})
 	if err != nil || later > 0 {
@@ -141,6 +147,38 @@ func (l line) first(now time.Time) time.Time {
 		return oldest
 	}
 	return next
+}
+
+// count notes n slots that are leased now. A clock that is behind counts them with the minute of the one that is ahead.
+func (l *line) count(n int, now time.Time) {
+	switch minute := now.Unix() / 60; {
+	case minute == l.Minute+1:
+		l.Minute, l.Before, l.Leased = minute, l.Leased, 0
+	case minute > l.Minute:
+		l.Minute, l.Before, l.Leased = minute, 0, 0
+	}
+	l.Leased += n
+}
+
+// leased is how many slots were leased in the minute before now, taking those of the last minute as evenly spread.
+func (l line) leased(now time.Time) float64 {
+	into := float64(now.Unix()%60) / 60
+	switch minute := now.Unix() / 60; {
+	case minute <= l.Minute:
+		return float64(l.Leased) + float64(l.Before)*(1-into)
+	case minute == l.Minute+1:
+		return float64(l.Leased) * (1 - into)
+	}
+	return 0
+}
+
+// left is how many calls of a minute's budget are left, and the budget.
+func (b *bucket) left(now time.Time) (left, budget float64) {
+	budget = float64(b.budget)
+	if b.step(b.last.record, now) > b.interval {
+		budget /= 2
+	}
+	return max(0, budget-b.last.record.leased(now)), budget
 }
 
 func (b *bucket) step(l line, now time.Time) time.Duration {

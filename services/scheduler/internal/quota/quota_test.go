@@ -40,11 +40,13 @@ func google() quota.Config {
 type rig struct {
 	server *embeddednats.Server
 	clock  *clock.Manual
+	// metrics are those of each limiter, in the order they were made.
+	metrics []*prometheus.Registry
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	return &rig{natstest.New(t), clock.NewManual(begin)}
+	return &rig{server: natstest.New(t), clock: clock.NewManual(begin)}
 }
 
 // limiter is one scheduler's, connected and running.
@@ -60,7 +62,9 @@ func (r *rig) on(t *testing.T, c quota.Config, now clock.Clock, alarm clock.Alar
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l, err := quota.New(c, true, b, now, alarm, prometheus.NewRegistry(), log)
+	metrics := prometheus.NewRegistry()
+	r.metrics = append(r.metrics, metrics)
+	l, err := quota.New(c, true, b, now, alarm, metrics, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -503,5 +507,51 @@ func TestAReservedCallIsNotCountedTwice(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// gauge is a metric of one class.
+func gauge(t *testing.T, from *prometheus.Registry, name string, class job.Class) float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == string(class) {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no %s of %s", name, class)
+	return 0
+}
+
+func TestEveryInstanceShowsWhatIsLeftOfAMinutesBudget(t *testing.T) {
+	r := newRig(t)
+	l, _ := r.limiter(t, google())
+	r.limiter(t, google())
+	const left, budget = "meet_google_quota_left", "meet_google_quota_budget"
+	for range 10 { // a call at a time: each leases one slot
+		if _, _, err := l.Reserve(t.Context(), calls(true, boss, job.ClassMeetWrite)); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.Advance(time.Second)
+	}
+	idle := r.metrics[1] // of the other one, which made no call
+	if got := gauge(t, idle, budget, job.ClassMeetWrite); got != 800 {
+		t.Errorf("budget %v", got)
+	}
+	taken := 800 - gauge(t, idle, left, job.ClassMeetWrite)
+	if taken < 10 || taken > 40 {
+		t.Errorf("%v of the budget are gone after ten calls", taken)
+	}
+	if got := gauge(t, idle, left, job.ClassCalendar); got != 8000 {
+		t.Errorf("%v of the budget of a class are left that nobody used", got)
+	}
+	r.clock.Advance(2 * time.Minute)
+	if got := gauge(t, idle, left, job.ClassMeetWrite); got != 800 {
+		t.Errorf("two minutes later %v are left", got)
 	}
 }

@@ -280,41 +280,6 @@ func (q *Queries) SendDueJobs(ctx context.Context, arg SendDueJobsParams) ([]Sen
 	return items, nil
 }
 
-const unfinishedJobs = `-- name: UnfinishedJobs :many
-SELECT class, state, count(*) AS jobs FROM (
-    SELECT class, state FROM jobs WHERE state = 'due' UNION ALL
-    SELECT class, state FROM jobs WHERE state = 'out' UNION ALL
-    SELECT class, state FROM jobs WHERE state = 'failed'
-) AS unfinished GROUP BY class, state ORDER BY class, state
-`
-
-type UnfinishedJobsRow struct {
-	Class string
-	State string
-	Jobs  int64
-}
-
-// Each part has an index of its own; those that are done are the many.
-func (q *Queries) UnfinishedJobs(ctx context.Context) ([]UnfinishedJobsRow, error) {
-	rows, err := q.db.Query(ctx, unfinishedJobs)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []UnfinishedJobsRow
-	for rows.Next() {
-		var i UnfinishedJobsRow
-		if err := rows.Scan(&i.Class, &i.State, &i.Jobs); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const updateGoogleJobs = `-- name: UpdateGoogleJobs :exec
 UPDATE jobs j SET state = t.state, priority = t.priority, due_at = t.due_at, dispatch = t.dispatch,
     dispatched_at = NULLIF(t.dispatched_at, '0001-01-01 00:00:00+00'), failed_attempts = t.failed_attempts,

@@ -71,11 +71,3 @@ WITH lost AS (
     WHERE j.state = 'out' ORDER BY j.meeting_id FOR UPDATE OF j
 )
 UPDATE jobs j SET state = 'due', due_at = @now::timestamptz FROM lost WHERE j.id = lost.id;
-
--- name: UnfinishedJobs :many
--- Each part has an index of its own; those that are done are the many.
-SELECT class, state, count(*) AS jobs FROM (
-    SELECT class, state FROM jobs WHERE state = 'due' UNION ALL
-    SELECT class, state FROM jobs WHERE state = 'out' UNION ALL
-    SELECT class, state FROM jobs WHERE state = 'failed'
-) AS unfinished GROUP BY class, state ORDER BY class, state;
