@@ -37,6 +37,7 @@ const (
 	Session   = "session"
 	Recording = "recording"
 	Person    = "person"
+	Database  = "database"
 	// Request is what was turned away before it was known what it is about.
 	Request = "request"
 )

@@ -33,17 +33,29 @@ const takeOver = 500 * time.Millisecond
 
 // Lead is [app.Outbox].
 func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
+	l, err := s.relayConn(ctx, "meetings relay")
+	if err != nil {
+		return nil, err
+	}
+	if err := l.standBy(ctx); err != nil {
+		return nil, errors.Join(err, l.Close(ctx))
+	}
+	return l, nil
+}
+
+// relayConn is a connection for whoever wants the relay's lock, as the name that Postgres shows.
+func (s *Store) relayConn(ctx context.Context, name string) (*lead, error) {
 	c, err := pgx.ParseConfig(s.config.URL())
 	if err != nil {
 		return nil, fmt.Errorf("database settings: %w", err)
 	}
 	maps.Copy(c.RuntimeParams, hotSettings())
-	for name, v := range map[string]string{
-		"application_name": "meetings relay", "TimeZone": "UTC",
+	for param, v := range map[string]string{
+		"application_name": name, "TimeZone": "UTC",
 		// A leader whose machine is gone must not hold the lock for hours.
 		"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2", "statement_timeout": "30s",
 	} {
-		c.RuntimeParams[name] = v
+		c.RuntimeParams[param] = v
 	}
 	c.ConnectTimeout = connectTimeout
 	conn, err := pgx.ConnectConfig(ctx, c)
@@ -51,11 +63,7 @@ func (s *Store) Lead(ctx context.Context) (app.Lead, error) {
 		return nil, fmt.Errorf("connect the relay: %w", err)
 	}
 	types(conn)
-	l := &lead{store: s, conn: conn, q: db.New(conn)}
-	if err := l.standBy(ctx); err != nil {
-		return nil, errors.Join(err, l.Close(ctx))
-	}
-	return l, nil
+	return &lead{store: s, conn: conn, q: db.New(conn)}, nil
 }
 
 // standBy returns once the lock is held.
@@ -142,7 +150,7 @@ func (l *lead) FirstSequenceSince(ctx context.Context, since time.Time) (int64, 
 		if err != nil {
 			return 0, fmt.Errorf("find the first event since %s: %w", since, err)
 		}
-		if at.Before(since) {
+		if len(at) > 0 && at[0].Before(since) {
 			first = middle + 1
 		} else {
 			end = middle

@@ -20,6 +20,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "doctor" { // before the settings are refused: it says what is wrong with them
 		os.Exit(doctor())
 	}
+	if len(os.Args) > 1 && os.Args[1] == "after-restore" {
+		os.Exit(afterRestore())
+	}
 	settings := config.Main[standalone.Settings](program, os.Args[1:])
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
 		os.Exit(httpserver.Healthcheck(httpserver.LocalURL(settings.OpsAddr)))
@@ -31,4 +34,10 @@ func doctor() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return standalone.LoadDoctor(ctx, program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
+}
+
+func afterRestore() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return standalone.LoadAfterRestore(program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -201,6 +202,9 @@ func (p *Process) Crashed() error {
 	r.asked = true
 	return nil
 }
+
+// Replace makes the next start run the program in another folder.
+func (p *Process) Replace(bin string) { p.path = filepath.Join(bin, filepath.Base(p.path)) }
 
 // endedItself is nil where the end had been asked for.
 func (p *Process) endedItself(r *run) error {

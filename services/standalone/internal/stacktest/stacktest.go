@@ -116,6 +116,8 @@ type Options struct {
 	NATSPassword string
 	// Postgres is another stack whose server to use, with a database of its own.
 	Postgres *Stack
+	// Programs is a folder with gateway, meetings and scheduler of another build; empty: the present one.
+	Programs string
 }
 
 // Stack is the product, running.
@@ -259,44 +261,27 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 }
 
 func (s *Stack) services(ctx context.Context) error {
-	service := func(program string, n int, env ...string) (*Process, error) {
-		port, err := freePort(ctx)
-		if err != nil {
-			return nil, err
-		}
-		ops := "127.0.0.1:" + strconv.Itoa(port)
-		p := &Process{
-			Name: program + "-" + strconv.Itoa(n+1), path: filepath.Join(s.bin, program), ready: serviceStarted,
-			env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops}, env...), s.options.Env...),
-		}
-		if s.options.NATSPassword != "" {
-			p.env = append(p.env, "NATS_USER="+program, "NATS_PASSWORD="+s.options.NATSPassword+program)
-		}
-		s.ops[p] = "http://" + ops
-		s.all = append(s.all, p)
-		return p, nil
+	bin := s.options.Programs
+	if bin == "" {
+		bin = s.bin
 	}
-	for i := range s.options.Meetings {
-		p, err := service("meetings", i, "DATABASE_URL="+s.database, "MEET_EMULATOR_URL="+s.emulator)
-		if err != nil {
+	for range s.options.Meetings {
+		if _, err := s.AddMeetings(ctx, bin); err != nil {
 			return err
 		}
-		s.Meetings = append(s.Meetings, p)
 	}
-	for i := range s.options.Schedulers {
-		p, err := service("scheduler", i, "MEET_EMULATOR_URL="+s.emulator)
-		if err != nil {
+	for range s.options.Schedulers {
+		if _, err := s.AddScheduler(ctx, bin); err != nil {
 			return err
 		}
-		s.Schedulers = append(s.Schedulers, p)
 	}
-	for i := range s.options.Gateways {
+	for range s.options.Gateways {
 		port, err := freePort(ctx)
 		if err != nil {
 			return err
 		}
 		addr := "127.0.0.1:" + strconv.Itoa(port)
-		p, err := service("gateway", i, "MEET_ADDR="+addr)
+		p, err := s.service(ctx, bin, "gateway", len(s.Gateways), "MEET_ADDR="+addr)
 		if err != nil {
 			return err
 		}
@@ -304,6 +289,49 @@ func (s *Stack) services(ctx context.Context) error {
 	}
 	return s.StartServices(ctx)
 }
+
+// AddMeetings and AddScheduler make one more instance, of the programs in a folder; it is not started.
+func (s *Stack) AddMeetings(ctx context.Context, bin string) (*Process, error) {
+	p, err := s.service(ctx, bin, "meetings", len(s.Meetings), "DATABASE_URL="+s.database, "MEET_EMULATOR_URL="+s.emulator)
+	if err == nil {
+		s.Meetings = append(s.Meetings, p)
+	}
+	return p, err
+}
+
+// AddScheduler is told of at [Stack.AddMeetings].
+func (s *Stack) AddScheduler(ctx context.Context, bin string) (*Process, error) {
+	p, err := s.service(ctx, bin, "scheduler", len(s.Schedulers), "MEET_EMULATOR_URL="+s.emulator)
+	if err == nil {
+		s.Schedulers = append(s.Schedulers, p)
+	}
+	return p, err
+}
+
+// service makes the n-th instance of a program, with settings of its own.
+func (s *Stack) service(ctx context.Context, bin, program string, n int, env ...string) (*Process, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ops := "127.0.0.1:" + strconv.Itoa(port)
+	p := &Process{
+		Name: program + "-" + strconv.Itoa(n+1), path: filepath.Join(bin, program), ready: serviceStarted,
+		env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops}, env...), s.options.Env...),
+	}
+	if s.options.NATSPassword != "" {
+		p.env = append(p.env, "NATS_USER="+program, "NATS_PASSWORD="+s.options.NATSPassword+program)
+	}
+	s.ops[p] = "http://" + ops
+	s.all = append(s.all, p)
+	return p, nil
+}
+
+// Ops is where a service shows its health and metrics.
+func (s *Stack) Ops(p *Process) string { return s.ops[p] }
+
+// Programs is the folder of the present build's programs.
+func (s *Stack) Programs() string { return s.bin }
 
 // Services are all processes but the servers that they use.
 func (s *Stack) Services() []*Process {

@@ -26,15 +26,29 @@ func (q *Queries) DeleteDoneJobs(ctx context.Context, before time.Time) (int64, 
 	return result.RowsAffected(), nil
 }
 
-const eventTime = `-- name: EventTime :one
-SELECT occurred_at FROM events WHERE seq = $1::bigint
+const eventTime = `-- name: EventTime :many
+SELECT occurred_at FROM events WHERE seq >= $1::bigint ORDER BY seq LIMIT 1
 `
 
-func (q *Queries) EventTime(ctx context.Context, seq int64) (time.Time, error) {
-	row := q.db.QueryRow(ctx, eventTime, seq)
-	var occurred_at time.Time
-	err := row.Scan(&occurred_at)
-	return occurred_at, err
+// Of the first event from there on; none where there is none. A restored database has numbers that nothing has.
+func (q *Queries) EventTime(ctx context.Context, seq int64) ([]time.Time, error) {
+	rows, err := q.db.Query(ctx, eventTime, seq)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []time.Time
+	for rows.Next() {
+		var occurred_at time.Time
+		if err := rows.Scan(&occurred_at); err != nil {
+			return nil, err
+		}
+		items = append(items, occurred_at)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const eventsAfter = `-- name: EventsAfter :many
@@ -336,7 +350,7 @@ func (q *Queries) NumberEvents(ctx context.Context, rowLimit int64) ([]NumberEve
 
 const oldestUnpublished = `-- name: OldestUnpublished :many
 (SELECT occurred_at FROM events WHERE seq IS NULL ORDER BY pos LIMIT 1)
-UNION ALL SELECT occurred_at FROM events WHERE seq = (SELECT published_seq + 1 FROM relay)
+UNION ALL (SELECT occurred_at FROM events WHERE seq > (SELECT published_seq FROM relay) ORDER BY seq LIMIT 1)
 `
 
 // None, one without a number, one with.

@@ -30,13 +30,14 @@ WHERE meeting_id = @meeting_id AND seq > @after::bigint ORDER BY seq LIMIT @row_
 SELECT e.id, e.seq, e.type, e.subject, e.meeting_id, e.occurred_at, e.body, e.traceparent FROM events e JOIN meetings m ON m.id = e.meeting_id
 WHERE m.organizer_id = @owner AND (@meeting_id::bigint = 0 OR e.meeting_id = @meeting_id) AND e.seq > @after::bigint ORDER BY e.seq LIMIT @row_limit::bigint;
 
--- name: EventTime :one
-SELECT occurred_at FROM events WHERE seq = @seq::bigint;
+-- name: EventTime :many
+-- Of the first event from there on; none where there is none. A restored database has numbers that nothing has.
+SELECT occurred_at FROM events WHERE seq >= @seq::bigint ORDER BY seq LIMIT 1;
 
 -- name: OldestUnpublished :many
 -- None, one without a number, one with.
 (SELECT occurred_at FROM events WHERE seq IS NULL ORDER BY pos LIMIT 1)
-UNION ALL SELECT occurred_at FROM events WHERE seq = (SELECT published_seq + 1 FROM relay);
+UNION ALL (SELECT occurred_at FROM events WHERE seq > (SELECT published_seq FROM relay) ORDER BY seq LIMIT 1);
 
 -- name: GetRelay :one
 SELECT * FROM relay;
