@@ -151,12 +151,14 @@ func numbered(msg *jetstream.RawStreamMsg) (int64, bool) {
 // messages it had, and would swallow a job that is sent again under a number that it has seen. MEET_EVENTS keeps the consumers
 // that others have on it.
 func (s *RestoredStreams) Empty(ctx context.Context) error {
-	for _, name := range []string{subject.StreamCommands, subject.StreamJobs} {
-		if err := s.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("delete %s: %w", name, err)
-		}
-		failpoint.Here("restore.queue_deleted")
+	if err := s.remove(ctx, subject.StreamCommands); err != nil {
+		return err
 	}
+	failpoint.Here("restore.commands_deleted")
+	if err := s.remove(ctx, subject.StreamJobs); err != nil {
+		return err
+	}
+	failpoint.Here("restore.jobs_deleted")
 	stream, err := s.js.Stream(ctx, subject.StreamEvents)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -172,6 +174,13 @@ func (s *RestoredStreams) Empty(ctx context.Context) error {
 		return err
 	}
 	failpoint.Here("restore.streams_made")
+	return nil
+}
+
+func (s *RestoredStreams) remove(ctx context.Context, name string) error {
+	if err := s.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("delete %s: %w", name, err)
+	}
 	return nil
 }
 

@@ -8,13 +8,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/services/standalone/internal/stacktest"
@@ -53,6 +57,9 @@ const (
 	damaged act = "damaged copy"
 	// shared lets people read the file of a recording.
 	shared act = "sharing of a recording"
+
+	// restored is what follows a restore, with a create that was under way in the backup.
+	restored act = "after a restore"
 )
 
 // crashes says which acts pass each place at which a program can be made to crash. A place that is not here fails the test.
@@ -105,6 +112,12 @@ func crashes() map[string][]act {
 		"scheduler.export_fetched_anew":   {damaged},
 		"scheduler.export_shared_one":     {shared},
 		"scheduler.housekeeping_answered": {recorded},
+
+		"restore.renewed":          {restored},
+		"restore.commands_deleted": {restored},
+		"restore.jobs_deleted":     {restored},
+		"restore.events_emptied":   {restored},
+		"restore.streams_made":     {restored},
 	}
 }
 
@@ -177,6 +190,10 @@ func TestKillAtEveryPlaceBetweenTwoWrites(t *testing.T) {
 	}
 	// One Postgres for all; each place has a database and everything else of its own.
 	postgres := stacktest.Start(t, stacktest.Options{Throwaway: true})
+	if err := postgres.Dump(t.Context(), os.DevNull); errors.Is(err, stacktest.ErrNoTool) && os.Getenv("CI") == "" {
+		t.Logf("not shown: crashes after a restore (%v)", err)
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(cases[name], restored) })
+	}
 	slots := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
 	results := make(map[string]*crashResult, len(names))
@@ -299,6 +316,8 @@ func (c crash) during(ctx context.Context, a act, reference string) (p *stacktes
 		return c.duringStart(ctx, a, reference)
 	case recorded, uploaded, crowded, damaged, shared:
 		return c.duringRecording(ctx, a, reference)
+	case restored:
+		return c.afterRestore(ctx, reference)
 	case unreadable:
 		create := ask
 		ask = func() error { return errors.Join(c.stack.Publish("meet.cmd.meeting.create", "no JSON"), create()) }
@@ -354,4 +373,46 @@ func (c crash) duringStart(ctx context.Context, a act, reference string) (*stack
 		return p, errors.New(c.victim.Name + " did not crash")
 	}
 	return p, errors.Join(c.victim.Crashed(), c.victim.Start(ctx), c.stack.Schedulers[0].Start(ctx))
+}
+
+// afterRestore crashes meetings after-restore, runs it again and starts everything on what was restored.
+func (c crash) afterRestore(ctx context.Context, reference string) (*stacktest.Promise, error) {
+	s := c.stack
+	// Google does not answer for now: what is asked for is under way in the backup, and done after it.
+	if err := s.Faults(ctx, map[string]any{"match": "/", "status": 503}); err != nil {
+		return nil, err
+	}
+	p, err := c.client.Accept(ctx, reference, doctor)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "backup-")
+	if err != nil {
+		return p, err
+	}
+	defer os.RemoveAll(dir)
+	dump := filepath.Join(dir, "backup")
+	if err := errors.Join(s.Dump(ctx, dump), s.Faults(ctx)); err != nil {
+		return p, err
+	}
+	if err := s.AwaitRest(ctx); err != nil {
+		return p, err
+	}
+	told, err := one(stacktest.Query(ctx, s, pgx.RowTo[int64], "SELECT last_seq FROM relay"))
+	if err = errors.Join(err, s.StopServices(), s.Restore(ctx, dump)); err != nil {
+		return p, err
+	}
+	_, _, err = s.AfterRestore(ctx, []string{failpoint.Variable + "=" + c.name})
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		return p, fmt.Errorf("after-restore did not crash: %w", err)
+	}
+	if _, _, err := s.AfterRestore(ctx, nil); err != nil {
+		return p, err
+	}
+	entries, err := one(stacktest.Query(ctx, s, pgx.RowTo[int64], "SELECT count(*) FROM events WHERE type = 'database.restored' AND seq > $1", told))
+	if err != nil || entries != 1 {
+		return p, fmt.Errorf("%d events tell of the restore: %w", entries, err)
+	}
+	return p, s.StartServices(ctx)
 }
