@@ -76,7 +76,7 @@ images up: export VERSION := $(VERSION)
 images up: export COMMIT := $(COMMIT)
 images up: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 images up: export GOPROXY ?= $(shell go env GOPROXY 2>/dev/null || echo https://proxy.golang.org,direct)
-images up down logs ps: export MEET_VERSION := $(MEET_VERSION)
+images up down logs ps backup restore: export MEET_VERSION := $(MEET_VERSION)
 
 COMPOSE = docker compose $(if $(wildcard .env),--env-file .env) -f deploy/compose/compose.yaml $(foreach s,$(STACK),-f deploy/compose/compose.$(s).yaml)
 
@@ -104,6 +104,17 @@ logs: ## follow what the stack logs (LOGS_ARGS='gateway')
 ps: ## list the containers of the stack
 	@$(COMPOSE) ps --all
 
+TO   ?=
+FROM ?=
+
+.PHONY: backup
+backup: ## back up the running stack (TO=folder; else one in backups/ named by the time)
+	@COMPOSE='$(COMPOSE)' deploy/compose/backup $(if $(TO),'$(TO)')
+
+.PHONY: restore
+restore: ## bring the stack back from a backup (FROM=folder; YES=1 does not ask)
+	@COMPOSE='$(COMPOSE)' deploy/compose/restore '$(FROM)'
+
 # ---- test
 
 .PHONY: test
@@ -125,7 +136,7 @@ test/containers: ## build the images, then run, scale, kill, back up and restore
 		echo "skipped: make test/containers" >&2
 		exit 0
 	fi
-	cd deploy && GOWORK=off go test -tags container -count=1 -timeout 25m -v -run '^TestContainers' $(TEST_FLAGS) ./containertest
+	cd deploy && GOWORK=off go test -tags container -count=1 -timeout 25m -v -run '^TestContainers' ./containertest $(TEST_FLAGS)
 
 # One core for each target, as many targets at once as there are cores: one target on all of them learns little more.
 .PHONY: fuzz
@@ -158,6 +169,10 @@ simulate: build ## a month of 10,000 meetings on the emulator's clock, compared 
 .PHONY: bench/due
 bench/due: build ## how soon due jobs start, with half a million pending and after kills (BENCH_ARGS=…)
 	@go run ./bench/cmd/bench due $(BENCH_ARGS)
+
+.PHONY: bench/scale
+bench/scale: build ## what more of each program, NATS servers and events bring or cost (BENCH_ARGS=…)
+	@go run ./bench/cmd/bench scale $(BENCH_ARGS)
 
 # ---- check
 
