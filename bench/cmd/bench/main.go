@@ -35,6 +35,8 @@ func main() {
 		what, args = simulate, args[1:]
 	case len(args) > 0 && args[0] == "due":
 		what, args = dueJobs, args[1:]
+	case len(args) > 0 && args[0] == "scale":
+		what, args = more, args[1:]
 	}
 	err := what(ctx, args)
 	stop()
@@ -76,7 +78,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("takes simulate, due or flags; see -help")
+		return errors.New("takes simulate, due, scale or flags; see -help")
 	}
 	r, err := plan.Run(ctx, o)
 	if err != nil {

@@ -23,8 +23,8 @@ type JetStream struct {
 	body []byte
 }
 
-// NewJetStream connects and makes the stream; messages have the size of a create command. Close deletes it.
-func NewJetStream(ctx context.Context, url string, size int) (*JetStream, error) {
+// NewJetStream connects and makes the stream, with so many copies; messages have the size of a create command. Close deletes it.
+func NewJetStream(ctx context.Context, url string, size, copies int) (*JetStream, error) {
 	nc, err := nats.Connect(url, nats.Name("bench"))
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
@@ -32,7 +32,7 @@ func NewJetStream(ctx context.Context, url string, size int) (*JetStream, error)
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(window))
 	if err == nil {
 		_, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name: stream, Subjects: []string{streamSubject}, Storage: jetstream.FileStorage, MaxBytes: 256 << 20,
+			Name: stream, Subjects: []string{streamSubject}, Storage: jetstream.FileStorage, MaxBytes: 256 << 20, Replicas: copies,
 		})
 	}
 	if err != nil {

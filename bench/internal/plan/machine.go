@@ -14,8 +14,8 @@ import (
 	"github.com/meet-middleware/meet-middleware/bench/internal/report"
 )
 
-// machine describes what it runs on as far as that can be found; what can't be stays empty. dir is on the disk of the data.
-func machine(dir string) report.Machine {
+// Machine describes what it runs on as far as that can be found; what can't be stays empty. dir is on the disk of the data.
+func Machine(dir string) report.Machine {
 	m := report.Machine{Cores: runtime.NumCPU(), CPU: runtime.GOARCH}
 	if name := field("/proc/cpuinfo", "model name"); name != "" {
 		m.CPU = name

@@ -60,7 +60,7 @@ func Run(ctx context.Context, o Options) (_ *report.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &report.Report{Taken: time.Now(), Machine: machine(dir)}
+	r := &report.Report{Taken: time.Now(), Machine: Machine(dir)}
 	r.Versions.Go = runtime.Version()
 	if err := measure(ctx, o, r, filepath.Join(dir, "first")); err != nil {
 		return nil, err
@@ -476,7 +476,7 @@ func (s *session) limits(ctx context.Context) error {
 		return nil
 	}
 	const commandBytes = 700 // about what a create's command has, headers included
-	js, err := limit.NewJetStream(ctx, s.NATS, commandBytes)
+	js, err := limit.NewJetStream(ctx, s.NATS, commandBytes, 1)
 	if err != nil {
 		return err
 	}

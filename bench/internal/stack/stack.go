@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,9 +37,10 @@ func Programs() []string { return []string{"gateway", "meetings", "scheduler", "
 const (
 	module = "github.com/meet-middleware/meet-middleware/"
 
-	natsVariable = "BENCH_NATS_ADDR" // set in the process that is to be the nats-server
-	dirVariable  = "BENCH_NATS_DIR"
-	servesLine   = "serves: "
+	natsVariable    = "BENCH_NATS_ADDR" // set in the process that is to be the nats-server
+	dirVariable     = "BENCH_NATS_DIR"
+	serversVariable = "BENCH_NATS_SERVERS" // more than 1: so many in that process, a cluster
+	servesLine      = "serves: "
 )
 
 // Serve makes this process the nats-server of a stack where it was started for that, until SIGTERM, and tells so; the program then
@@ -50,7 +52,11 @@ func Serve() (served bool, err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := serveNATS(ctx, addr, os.Getenv(dirVariable)); err != nil {
+	serve := serveNATS
+	if os.Getenv(serversVariable) != "" {
+		serve = serveCluster
+	}
+	if err := serve(ctx, addr, os.Getenv(dirVariable)); err != nil {
 		return true, fmt.Errorf("nats-server: %w", err)
 	}
 	return true, nil
@@ -89,8 +95,9 @@ type Options struct {
 	Programs string
 	// Dir is where everything is kept, logs too.
 	Dir string
-	// Schedulers is how many; of the other services there is one.
-	Schedulers int
+	// Schedulers is how many, and Gateways and Meetings what is more than one of each; NATSServers above 1 is a cluster of so many,
+	// all in one process, whose streams have as many copies.
+	Schedulers, Gateways, Meetings, NATSServers int
 	// Env is given to every service.
 	Env []string
 	// Before runs when the emulator serves and no service does yet.
@@ -104,12 +111,15 @@ type Stack struct {
 	Gateway, Meetings *Process
 	Schedulers        []*Process
 	NATS, Emulator    *Process
+	// More are the gateways and meetings beyond the first.
+	More []*Process
 	// DB is a pool of the measurement's own.
 	DB *pgxpool.Pool
 	// Conn is a client of the nats-server.
 	Conn *nats.Conn
-	// GatewayURL and EmulatorURL are where they answer.
+	// GatewayURL and EmulatorURL are where they answer, GatewayURLs all gateways.
 	GatewayURL, EmulatorURL string
+	GatewayURLs             []string
 
 	options  Options
 	postgres *embeddedpg.Server
@@ -190,9 +200,17 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	s.nats = "nats://" + addr
-	s.NATS, err = s.process("nats", self, func(line string) bool { return strings.HasPrefix(line, servesLine) },
-		natsVariable+"="+addr, dirVariable+"="+s.JetStreamDir())
+	env := []string{natsVariable + "=" + addr, dirVariable + "=" + s.JetStreamDir()}
+	if s.options.NATSServers > 1 {
+		env = append(env, serversVariable+"="+strconv.Itoa(s.options.NATSServers))
+	}
+	s.NATS, err = s.process("nats", self, func(line string) bool {
+		urls, serves := strings.CutPrefix(line, servesLine)
+		if serves {
+			s.nats = strings.TrimSpace(urls)
+		}
+		return serves
+	}, env...)
 	if err != nil {
 		return err
 	}
@@ -219,6 +237,9 @@ func (s *Stack) startEmulator(ctx context.Context) error {
 // services starts all services at once.
 func (s *Stack) services(ctx context.Context) error {
 	service := func(program, name string, env ...string) (*Process, error) {
+		if s.options.NATSServers > 1 {
+			env = append(env, "MEET_NATS_REPLICAS="+strconv.Itoa(s.options.NATSServers))
+		}
 		ops, err := freeAddress(ctx)
 		if err != nil {
 			return nil, err
@@ -226,18 +247,28 @@ func (s *Stack) services(ctx context.Context) error {
 		env = append(append(env, "NATS_URL="+s.nats, "MEET_OPS_ADDR="+ops, "MEET_EMULATOR_URL="+s.EmulatorURL), s.options.Env...)
 		return s.process(name, filepath.Join(s.options.Programs, program), func(line string) bool { return strings.Contains(line, `"msg":"started"`) }, env...)
 	}
-	addr, err := freeAddress(ctx)
-	if err != nil {
-		return err
+	var meetings, gateways []*Process
+	for i := range max(1, s.options.Meetings) {
+		p, err := service("meetings", numbered("meetings", i), "DATABASE_URL="+s.postgres.URL())
+		if err != nil {
+			return err
+		}
+		meetings = append(meetings, p)
 	}
-	s.GatewayURL = "http://" + addr
-	if s.Meetings, err = service("meetings", "meetings", "DATABASE_URL="+s.postgres.URL()); err != nil {
-		return err
+	for i := range max(1, s.options.Gateways) {
+		addr, err := freeAddress(ctx)
+		if err != nil {
+			return err
+		}
+		p, err := service("gateway", numbered("gateway", i), "MEET_ADDR="+addr, "MEET_AUTH=open")
+		if err != nil {
+			return err
+		}
+		gateways, s.GatewayURLs = append(gateways, p), append(s.GatewayURLs, "http://"+addr)
 	}
-	if s.Gateway, err = service("gateway", "gateway", "MEET_ADDR="+addr, "MEET_AUTH=open"); err != nil {
-		return err
-	}
-	all := []*Process{s.Meetings, s.Gateway}
+	s.Meetings, s.Gateway, s.GatewayURL = meetings[0], gateways[0], s.GatewayURLs[0]
+	s.More = append(meetings[1:], gateways[1:]...)
+	all := append([]*Process{s.Meetings, s.Gateway}, s.More...)
 	for i := range s.options.Schedulers {
 		p, err := service("scheduler", "scheduler-"+strconv.Itoa(i+1))
 		if err != nil {
@@ -258,6 +289,14 @@ func (s *Stack) services(ctx context.Context) error {
 	return nil
 }
 
+// numbered is the name of the i-th process of a program; the first has the program's.
+func numbered(program string, i int) string {
+	if i == 0 {
+		return program
+	}
+	return program + "-" + strconv.Itoa(i+1)
+}
+
 func (s *Stack) process(name, path string, ready func(string) bool, env ...string) (*Process, error) {
 	log, err := os.OpenFile(s.LogFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -272,10 +311,23 @@ func (s *Stack) process(name, path string, ready func(string) bool, env ...strin
 // LogFile is where a process's log is.
 func (s *Stack) LogFile(name string) string { return filepath.Join(s.options.Dir, name+".log") }
 
+// PostgresPID is the process of the database server, below which all its others are.
+func (s *Stack) PostgresPID() (int, error) {
+	text, err := os.ReadFile(filepath.Join(s.postgres.DataDir(), "postmaster.pid"))
+	if err != nil {
+		return 0, fmt.Errorf("find Postgres: %w", err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strconv.Atoi(first)
+}
+
+// NATSURL is where the nats-servers are.
+func (s *Stack) NATSURL() string { return s.nats }
+
 // Stop ends everything that has started.
 func (s *Stack) Stop(ctx context.Context) error {
 	var errs []error
-	for _, p := range append([]*Process{s.Gateway, s.Meetings}, append(s.Schedulers, s.Emulator)...) {
+	for _, p := range slices.Concat(s.More, []*Process{s.Gateway, s.Meetings}, s.Schedulers, []*Process{s.Emulator}) {
 		if p != nil {
 			errs = append(errs, p.Stop())
 		}
