@@ -54,7 +54,9 @@ func page(t *testing.T, file string) string {
 }
 
 // program is a Deployment's, by the label that names it.
-func program(d *appsv1.Deployment) string { return d.Spec.Template.Labels["app.kubernetes.io/component"] }
+func program(d *appsv1.Deployment) string {
+	return d.Spec.Template.Labels["app.kubernetes.io/component"]
+}
 
 func selects(t *testing.T, selector *metav1.LabelSelector, set map[string]string) bool {
 	t.Helper()
@@ -244,7 +246,7 @@ func TestPortsAndProbesAgree(t *testing.T) {
 // duration is a constant of pkg/lifecycle.
 func duration(t *testing.T, name string) time.Duration {
 	t.Helper()
-	m := regexp.MustCompile(`const `+name+` = (\d+) \* time\.(Second|Minute)`).FindStringSubmatch(page(t, "pkg/lifecycle/lifecycle.go"))
+	m := regexp.MustCompile(`const ` + name + ` = (\d+) \* time\.(Second|Minute)`).FindStringSubmatch(page(t, "pkg/lifecycle/lifecycle.go"))
 	if m == nil {
 		t.Fatalf("pkg/lifecycle has no constant %s", name)
 	}
@@ -338,7 +340,9 @@ func TestSelectorsFindWhatTheyAreFor(t *testing.T) {
 		for _, i := range all[*networkingv1.Ingress](s) {
 			for _, rule := range i.Spec.Rules {
 				backend := rule.HTTP.Paths[0].Backend.Service
-				if !slices.ContainsFunc(all[*corev1.Service](s), func(v *corev1.Service) bool { return v.Name == backend.Name && v.Spec.Ports[0].Name == backend.Port.Name }) {
+				if !slices.ContainsFunc(all[*corev1.Service](s), func(v *corev1.Service) bool {
+					return v.Name == backend.Name && v.Spec.Ports[0].Name == backend.Port.Name
+				}) {
 					t.Errorf("the ingress leads to %s, which is not there", backend.Name)
 				}
 			}
@@ -384,9 +388,17 @@ func TestOnlyWhoHasToMayTalk(t *testing.T) {
 	})
 }
 
+var metricName = regexp.MustCompile(`\bmeet_[a-z_]+`)
+
 func TestAutoscalersScaleWhatIsThereByWhatIsPublished(t *testing.T) {
 	published := page(t, "docs/reference/metrics.md")
-	exists := func(metric string) bool { return strings.Contains(published, "`"+metric+"`") }
+	exists := func(metric string) bool { return strings.Contains(published, "| `"+metric+"` |") }
+	adapter := page(t, "deploy/helm/prometheus-adapter.yaml")
+	for _, metric := range metricName.FindAllString(adapter, -1) {
+		if !exists(metric) {
+			t.Errorf("prometheus-adapter.yaml reads %s, which no program publishes", metric)
+		}
+	}
 	each(t, func(t *testing.T, s set) {
 		replicas := map[string]*int32{}
 		for _, d := range all[*appsv1.Deployment](s) {
@@ -405,15 +417,18 @@ func TestAutoscalersScaleWhatIsThereByWhatIsPublished(t *testing.T) {
 		for _, h := range all[*autoscalingv2.HorizontalPodAutoscaler](s) {
 			scaled(h.Spec.ScaleTargetRef.Name)
 			for _, m := range h.Spec.Metrics {
-				if m.External != nil && !exists(m.External.Metric.Name) {
-					t.Errorf("%s scales by %s, which no program publishes", h.Name, m.External.Metric.Name)
+				if m.External == nil {
+					continue
+				}
+				if name := m.External.Metric.Name; !exists(name) || !strings.Contains(adapter, "as: "+name+"}") {
+					t.Errorf("%s scales by %s, which no program publishes, or prometheus-adapter.yaml does not give", h.Name, name)
 				}
 			}
 		}
 		for _, k := range all[*ScaledObject](s) {
 			scaled(k.Spec.ScaleTargetRef.Name)
 			for _, trigger := range k.Spec.Triggers {
-				for _, metric := range regexp.MustCompile(`meet_[a-z_]+`).FindAllString(trigger.Metadata["query"], -1) {
+				for _, metric := range metricName.FindAllString(trigger.Metadata["query"], -1) {
 					if !exists(metric) {
 						t.Errorf("%s scales by %s, which no program publishes", k.Name, metric)
 					}
@@ -447,6 +462,47 @@ func TestNATSIsGivenTheAccountsOfTheRepository(t *testing.T) {
 		for _, c := range all[*corev1.ConfigMap](s) {
 			if c.Name == release+"-nats-accounts" && strings.TrimSpace(c.Data["accounts.conf"]) != strings.TrimSpace(own) {
 				t.Error("accounts.conf is not the accounts of deploy/nats/nats.conf")
+			}
+		}
+	})
+}
+
+func TestPostgresIsTheOneThatMeetingsAreToldOf(t *testing.T) {
+	each(t, func(t *testing.T, s set) {
+		for _, cluster := range all[*Cluster](s) {
+			if sync := cluster.Spec.PostgreSQL.Synchronous; sync == nil || sync.Number < 1 || sync.Number >= cluster.Spec.Instances || sync.DataDurability != "required" {
+				t.Errorf("%s answers commits that a failover may lose, or waits for standbys that it has not", cluster.Name)
+			}
+			for _, d := range all[*appsv1.Deployment](s) {
+				reads := slices.ContainsFunc(d.Spec.Template.Spec.Volumes[0].Projected.Sources, func(p corev1.VolumeProjection) bool {
+					return p.Secret.Name == cluster.Name+"-app" // what the operator calls the owner's
+				})
+				if want := program(d) == "meetings"; reads != want {
+					t.Errorf("%s is given the password of Postgres: %v", d.Name, reads)
+				}
+			}
+		}
+	})
+}
+
+func TestRulesAreThoseOfTheRepository(t *testing.T) {
+	files, err := os.ReadDir(path.Join(root, "deploy/observability/rules"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules: %v", err)
+	}
+	want := 0
+	for _, f := range files {
+		want += strings.Count(page(t, "deploy/observability/rules/"+f.Name()), "\n      - alert: ")
+		want += strings.Count(page(t, "deploy/observability/rules/"+f.Name()), "\n      - record: ")
+	}
+	each(t, func(t *testing.T, s set) {
+		for _, rule := range all[*monitoringv1.PrometheusRule](s) {
+			got := 0
+			for _, group := range rule.Spec.Groups {
+				got += len(group.Rules)
+			}
+			if got != want {
+				t.Errorf("%s has %d rules, the repository %d", rule.Name, got, want)
 			}
 		}
 	})
