@@ -64,7 +64,11 @@ func (l *Lag) consumes(stream, consumer string) {
 
 // Describe is [prometheus.Collector].
 func (l *Lag) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{pendingDesc, ackPendingDesc, redeliveredDesc, messagesDesc, bytesDesc, storedDesc, reconnectsDesc} {
+	shown := []*prometheus.Desc{reconnectsDesc, pendingDesc, ackPendingDesc, redeliveredDesc}
+	if !l.bus.config.Guest {
+		shown = append(shown, messagesDesc, bytesDesc, storedDesc)
+	}
+	for _, d := range shown {
 		ch <- d
 	}
 }
