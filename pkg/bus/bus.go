@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 
 	"github.com/meet-middleware/meet-middleware/pkg/natsperm"
@@ -69,6 +70,7 @@ type Bus struct {
 	js     jetstream.JetStream
 	calls  *calls
 	lag    atomic.Pointer[Lag] // nil where nobody measures
+	tracer trace.Tracer        // nil where nothing is traced
 
 	mu          sync.Mutex
 	reconnected []chan<- struct{}
@@ -300,9 +302,9 @@ func (b *Bus) Check(ctx context.Context) error {
 	return nil
 }
 
-// Module is the connection. Needs Config, prometheus.Registerer and *slog.Logger; provides *Bus.
-var Module = fx.Module("bus", fx.Provide(func(lc fx.Lifecycle, config Config, metrics prometheus.Registerer, log *slog.Logger) (*Bus, error) {
-	b := New(config, log)
+// Module is the connection. Needs Config, trace.TracerProvider, prometheus.Registerer and *slog.Logger; provides *Bus.
+var Module = fx.Module("bus", fx.Provide(func(lc fx.Lifecycle, config Config, traces trace.TracerProvider, metrics prometheus.Registerer, log *slog.Logger) (*Bus, error) {
+	b := New(config, log).Trace(traces)
 	lc.Append(fx.Hook{OnStart: b.Start, OnStop: b.Stop})
 	return b, metrics.Register(NewLag(b))
 }))

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 // repeatEvery is how long a command may stay without a reply before it is published again under the same command id.
@@ -172,6 +174,9 @@ func Start[Req, Resp proto.Message](b *Bus, command subject.Command[Req, Resp], 
 		return nil, err
 	}
 	envelope.Reply = b.calls.prefix + token
+	var span trace.Span
+	envelope.Traceparent, span = b.Sending(envelope.Traceparent, string(command))
+	defer span.End()
 	call := &Call[Resp]{bus: b, token: token, pending: p, id: envelope.CommandID.String(), msg: &nats.Msg{
 		Subject: string(command), Reply: b.calls.prefix + token + ackSuffix, Data: body, Header: envelope.header(),
 	}}
@@ -288,7 +293,11 @@ func Post[Req, Resp proto.Message](ctx context.Context, b *Bus, command subject.
 	if err != nil {
 		return fmt.Errorf("encode command %s: %w", command, err)
 	}
-	if _, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: string(command), Data: body, Header: envelope.header()}); err != nil {
+	var span trace.Span
+	envelope.Traceparent, span = b.Sending(envelope.Traceparent, string(command))
+	_, err = b.js.PublishMsg(ctx, &nats.Msg{Subject: string(command), Data: body, Header: envelope.header()})
+	tracing.End(span, kindOf(err))
+	if err != nil {
 		return fmt.Errorf("publish command %s: %w", command, err)
 	}
 	return nil

@@ -10,11 +10,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 // ReasonUnreachable is the reason when nobody answers a command, or a query to meetings, in time;
@@ -27,6 +30,16 @@ const (
 // Ask sends a query, and with it who asks and where from by ctx, and waits for its answer until ctx ends. Nobody there, NATS away or no answer in time is
 // [fault.Unavailable]; other faults are the answerer's.
 func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[Req, Resp], req Req) (Resp, error) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ask(ctx, b, q, req)
+	}
+	ctx, span := tracing.Start(ctx, string(q), trace.WithSpanKind(trace.SpanKindClient), call(q.Service(), q.Method()))
+	resp, err := ask(ctx, b, q, req)
+	tracing.End(span, kindOf(err))
+	return resp, err
+}
+
+func ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[Req, Resp], req Req) (Resp, error) {
 	var none Resp
 	body, err := proto.Marshal(req)
 	if err != nil {
@@ -40,6 +53,7 @@ func Ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[R
 	origin := OriginOf(ctx)
 	set(header, headerRequestID, origin.RequestID)
 	set(header, headerRemote, origin.RemoteAddr)
+	set(header, headerTrace, tracing.Traceparent(ctx))
 	msg, err := b.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: string(q), Data: body, Header: header})
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
@@ -121,20 +135,36 @@ func (s *Queries) asked(h micro.Headers) (context.Context, error) {
 	if !sound(origin.RequestID, origin.RemoteAddr) {
 		return nil, errUnsound
 	}
-	return WithOrigin(WithPrincipal(s.ctx, p), origin), nil
+	ctx, _ := tracing.Parent(s.ctx, get(headerTrace))
+	return WithOrigin(WithPrincipal(ctx, p), origin), nil
+}
+
+// answering begins the span of a query's answer. One that is of no trace begins none: those are probes and clocks, too often to
+// be looked at.
+func (s *Queries) answering(ctx context.Context, q string, about trace.SpanStartEventOption) (context.Context, trace.Span) {
+	if s.bus.tracer == nil || !trace.SpanContextFromContext(ctx).IsValid() {
+		return ctx, tracing.None
+	}
+	return s.bus.tracer.Start(ctx, q, trace.WithSpanKind(trace.SpanKindServer), about)
+}
+
+// call says in a span which query it is.
+func call(service, method string) trace.SpanStartEventOption {
+	return trace.WithAttributes(semconv.RPCSystemNameKey.String("nats"), semconv.RPCMethod(service+"/"+method))
 }
 
 // Answer registers the handler of one query; its ctx has [PrincipalOf] and [OriginOf] of who sent it.
 func Answer[Req, Resp proto.Message](s *Queries, q subject.Query[Req, Resp], handle func(ctx context.Context, req Req) (Resp, error)) error {
 	var zero Req
-	kind := zero.ProtoReflect()
+	kind, about := zero.ProtoReflect(), call(q.Service(), q.Method())
 	err := s.service.AddEndpoint(q.Method(), micro.HandlerFunc(func(r micro.Request) {
 		s.slots <- struct{}{} // micro calls one at a time: waiting here leaves the rest in NATS's buffer
 		s.running.Go(func() {
 			defer func() { <-s.slots }()
+			ctx := s.ctx
 			defer func() {
 				if p := recover(); p != nil {
-					s.log.Error("query handler panicked", "method", q.Method(), "panic", p, "stack", string(debug.Stack()))
+					s.log.ErrorContext(ctx, "query handler panicked", "method", q.Method(), "panic", p, "stack", string(debug.Stack()))
 					s.refuse(r, fault.Of(fmt.Errorf("panic: %v", p)))
 				}
 			}()
@@ -143,28 +173,31 @@ func Answer[Req, Resp proto.Message](s *Queries, q subject.Query[Req, Resp], han
 				s.refuse(r, fault.New(fault.Invalid, fault.ReasonInvalid, "the query's body is not a %s", kind.Descriptor().FullName()))
 				return
 			}
-			ctx, err := s.asked(r.Headers())
+			asked, err := s.asked(r.Headers())
 			if err != nil {
 				s.refuse(r, fault.New(fault.Invalid, fault.ReasonInvalid, "the query's headers can't be read"))
 				return
 			}
+			ctx, span := s.answering(asked, string(q), about)
+			defer span.End() // after a panic
 			resp, err := handle(ctx, req)
+			tracing.End(span, kindOf(err))
 			if err != nil {
 				f := fault.Of(err)
 				if f.Kind == fault.Internal {
-					s.log.Error("query failed", "method", q.Method(), "error", err)
+					s.log.ErrorContext(ctx, "query failed", "method", q.Method(), "error", err)
 				}
 				s.refuse(r, f)
 				return
 			}
 			body, err := proto.Marshal(resp)
 			if err != nil {
-				s.log.Error("query answer does not encode", "method", q.Method(), "error", err)
+				s.log.ErrorContext(ctx, "query answer does not encode", "method", q.Method(), "error", err)
 				s.refuse(r, fault.Of(err))
 				return
 			}
 			if err := r.Respond(body); err != nil {
-				s.log.Warn("query answer was not sent", "method", q.Method(), "error", err)
+				s.log.WarnContext(ctx, "query answer was not sent", "method", q.Method(), "error", err)
 			}
 		})
 	}), micro.WithEndpointSubject(string(q)))

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 )
@@ -26,6 +27,7 @@ const (
 	RequestID = "request_id"
 	CommandID = "command_id"
 	TraceID   = "trace_id"
+	SpanID    = "span_id"
 )
 
 // New makes a logger that writes to w: text when Debug is set or w is a terminal, else JSON.
@@ -73,6 +75,12 @@ func With(ctx context.Context, attrs ...slog.Attr) context.Context {
 
 // ID is the id that ctx carries under key ([RequestID], [CommandID] or [TraceID]); empty when none.
 func ID(ctx context.Context, key string) string {
+	if key == TraceID {
+		if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+			return span.TraceID().String()
+		}
+		return ""
+	}
 	for _, a := range attrsOf(ctx) {
 		if a.Key == key {
 			return a.Value.String()
@@ -86,11 +94,17 @@ func attrsOf(ctx context.Context) []slog.Attr {
 	return attrs
 }
 
-// handler adds the context's attributes.
+// handler adds the context's attributes, and the trace that the context is of: a caller's, too, where nothing is traced here.
 type handler struct{ slog.Handler }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	r.AddAttrs(attrsOf(ctx)...)
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		r.AddAttrs(slog.String(TraceID, span.TraceID().String()))
+		if !span.IsRemote() {
+			r.AddAttrs(slog.String(SpanID, span.SpanID().String()))
+		}
+	}
 	return h.Handler.Handle(ctx, r)
 }
 

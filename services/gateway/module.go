@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 
 	"github.com/meet-middleware/meet-middleware/pkg/buildinfo"
@@ -20,6 +21,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/compat"
@@ -80,7 +82,7 @@ func routesOf(calls *rpc.Handler, rest *compat.API) ([]Route, error) {
 	return routes, nil
 }
 
-// Module is the service. Needs Config, *bus.Bus, clock.Clock, prometheus.Registerer, *slog.Logger; provides *Port, which runs.
+// Module is the service. Needs Config, *bus.Bus, clock.Clock, trace.TracerProvider, prometheus.Registerer, *slog.Logger; provides *Port, which runs.
 var Module = fx.Module("gateway",
 	fx.Provide(
 		func(c Config) (edge.Config, backend.Config) {
@@ -166,10 +168,10 @@ func newRPC(b *backend.Backend, nats *bus.Bus, log *slog.Logger) (*rpc.Handler, 
 	return rpc.New(b, nats.Check, log)
 }
 
-func newPort(c edge.Config, who *auth.Auth, limits *limit.Limiter, recorder *refusals.Recorder, calls *rpc.Handler, rest *compat.API, metrics prometheus.Registerer, log *slog.Logger) (*Port, error) {
+func newPort(c edge.Config, who *auth.Auth, limits *limit.Limiter, recorder *refusals.Recorder, calls *rpc.Handler, rest *compat.API, traces trace.TracerProvider, metrics prometheus.Registerer, log *slog.Logger) (*Port, error) {
 	server, err := edge.New(c, edge.Guards{Auth: who, Limits: limits, Recorder: recorder}, edge.Surfaces{
 		RPC: calls, IsRPC: rpc.Owns, Procedures: calls.Procedures(),
-		REST: rest, Routes: rest.Routes(),
+		REST: rest, Routes: rest.Routes(), Traces: traces,
 	}, metrics, log)
 	if err != nil {
 		return nil, err
@@ -185,12 +187,14 @@ func newPort(c edge.Config, who *auth.Auth, limits *limit.Limiter, recorder *ref
 type Settings struct {
 	Log     logging.Config
 	Bus     bus.Config
+	Tracing tracing.Config
 	Service Config
 	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9100" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
 }
 
 // Check completes the settings.
 func (s *Settings) Check() error {
+	s.Tracing.Name = "gateway"
 	s.Bus.Name, s.Bus.Guest = "gateway", true
 	return nil
 }
@@ -198,8 +202,8 @@ func (s *Settings) Check() error {
 // Program is the whole graph of the gateway as a program of its own.
 func Program(s Settings) fx.Option {
 	return fx.Options(
-		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
-		logging.Module, clock.Module, httpserver.Module, bus.Module,
+		fx.Supply(s.Log, s.Bus, s.Tracing, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		logging.Module, clock.Module, httpserver.Module, tracing.Module, bus.Module,
 		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
 		Module,
 		httpserver.Ready,

@@ -12,6 +12,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/nats"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/postgres"
@@ -51,6 +52,7 @@ type Settings struct {
 	Log         logging.Config
 	Bus         bus.Config
 	Clock       clock.Config
+	Tracing     tracing.Config
 	Service     Config
 	OpsAddr     string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9101" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
 	EmulatorURL string `env:"MEET_EMULATOR_URL" help:"where the Google emulator is, such as http://127.0.0.1:8090; read for MEET_CLOCK=emulator alone"`
@@ -58,6 +60,7 @@ type Settings struct {
 
 // Check completes the settings.
 func (s *Settings) Check() error {
+	s.Tracing.Name = "meetings"
 	s.Bus.Name = "meetings"
 	if s.Clock.Mode == clock.ModeEmulator && s.EmulatorURL == "" {
 		return config.Bad("MEET_EMULATOR_URL", "is not set while MEET_CLOCK is emulator", "write where the Google emulator is, such as http://127.0.0.1:8090")
@@ -68,9 +71,9 @@ func (s *Settings) Check() error {
 // Program is the whole graph of the meetings service as a program of its own.
 func Program(s Settings) fx.Option {
 	return fx.Options(
-		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		fx.Supply(s.Log, s.Bus, s.Tracing, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
 		fx.Supply(clock.EmulatorURL(func() string { return s.EmulatorURL })),
-		logging.Module, clock.ModuleFor(s.Clock), httpserver.Module, bus.Module,
+		logging.Module, clock.ModuleFor(s.Clock), httpserver.Module, tracing.Module, bus.Module,
 		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
 		Module,
 		httpserver.Ready,

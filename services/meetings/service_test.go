@@ -24,6 +24,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/natstest"
 	"github.com/meet-middleware/meet-middleware/pkg/pgtest"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/meetings"
 )
 
@@ -60,8 +61,8 @@ func (s *service) instance(t *testing.T) *fxtest.App {
 	c.Postgres.DatabaseURL = config.Secret(s.url)
 	c.Postgres.MaxConns, c.Postgres.Wait = 4, patience
 	app := fxtest.New(t, fx.NopLogger,
-		fx.Supply(c, logging.Config{Level: slog.LevelWarn}, bus.Config{Name: "meetings", Replicas: 1, Wait: patience, InProcess: s.nats}),
-		logging.Module, clock.Module, bus.Module, meetings.Module,
+		fx.Supply(c, logging.Config{Level: slog.LevelWarn}, tracing.Config{}, bus.Config{Name: "meetings", Replicas: 1, Wait: patience, InProcess: s.nats}),
+		logging.Module, clock.Module, tracing.Module, bus.Module, meetings.Module,
 		fx.Provide(fx.Annotate(prometheus.NewRegistry, fx.As(new(prometheus.Registerer)))))
 	app.RequireStart()
 	t.Cleanup(app.RequireStop)

@@ -11,6 +11,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/doctor"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/export"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
@@ -70,6 +71,7 @@ type Settings struct {
 	Log     logging.Config
 	Bus     bus.Config
 	Clock   clock.Config
+	Tracing tracing.Config
 	Service Config
 	OpsAddr string `env:"MEET_OPS_ADDR" envDefault:"127.0.0.1:9102" help:"host:port of /healthz, /readyz and /metrics; port 0 picks a free one"`
 	Addr    string `env:"MEET_ADDR" help:"the gateway's address, read only to tell development from production where Google credentials are absent: loopback or absent is development, as DEBUG=True is"`
@@ -77,6 +79,7 @@ type Settings struct {
 
 // Check completes the settings and names those that are missing together.
 func (s *Settings) Check() error {
+	s.Tracing.Name = "scheduler"
 	s.Bus.Name, s.Bus.Guest = "scheduler", true
 	s.Service.Development = s.Log.Debug || s.Addr == "" || httpserver.Loopback(s.Addr)
 	return errors.Join(s.Service.CheckTarget(false), s.Clock.CheckAgainst(s.Service.Emulated()))
@@ -85,9 +88,9 @@ func (s *Settings) Check() error {
 // Program is the whole graph of the scheduler as a program of its own.
 func Program(s Settings) fx.Option {
 	return fx.Options(
-		fx.Supply(s.Log, s.Bus, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
+		fx.Supply(s.Log, s.Bus, s.Tracing, s.Service, httpserver.OpsConfig{Addr: s.OpsAddr}),
 		fx.Supply(clock.EmulatorURL(func() string { return s.Service.Google.EmulatorURL })),
-		logging.Module, clock.ModuleFor(s.Clock), httpserver.Module, bus.Module,
+		logging.Module, clock.ModuleFor(s.Clock), httpserver.Module, tracing.Module, bus.Module,
 		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
 		Module,
 		httpserver.Ready,

@@ -52,7 +52,8 @@ type apart struct {
 	refused *violations
 }
 
-func runApart(t *testing.T) *apart {
+// runApart starts them with more settings for each.
+func runApart(t *testing.T, more ...string) *apart {
 	t.Helper()
 	a := &apart{store: t.TempDir(), refused: &violations{Handler: slog.DiscardHandler}, product: product{t: t}}
 	passwords := map[string]string{}
@@ -85,11 +86,11 @@ func runApart(t *testing.T) *apart {
 	}
 	a.HTTP = "http://" + address
 	environ := func(user string) []string {
-		return []string{
+		return append([]string{
 			"NATS_URL=" + a.NATS, "NATS_USER=" + user, "NATS_PASSWORD=" + passwords[user], "MEET_ADDR=" + address, "MEET_OPS_ADDR=127.0.0.1:0",
 			"DATABASE_URL=" + a.Postgres, "MEET_EMULATOR_URL=" + a.Emulator, "LOG_LEVEL=error",
 			"MEET_GOOGLE_QUOTAS=on", "MEET_RATE_LIMIT=on", // both are off by themselves here, and both store
-		}
+		}, more...)
 	}
 	// The gateway comes first: nobody has made anything yet.
 	begin(t, environ(natsperm.Gateway), gateway.Program)

@@ -23,6 +23,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/embeddedpg"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/gateway"
 	"github.com/meet-middleware/meet-middleware/services/meetings"
 	"github.com/meet-middleware/meet-middleware/services/scheduler"
@@ -31,6 +32,7 @@ import (
 // Settings of the program.
 type Settings struct {
 	Log       logging.Config
+	Tracing   tracing.Config
 	Clock     clock.Config
 	Gateway   gateway.Config
 	Meetings  meetings.Config
@@ -49,6 +51,7 @@ type Settings struct {
 
 // Check completes the settings and names those that are missing together.
 func (s *Settings) Check() error {
+	s.Tracing.Name = "meet-middleware"
 	addr := s.Gateway.Edge.ListenAddr()
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return config.Bad("MEET_ADDR", "is no host:port", "write as 127.0.0.1:8000")
@@ -80,7 +83,7 @@ func Program(s Settings) fx.Option {
 		s.Stdout = os.Stdout
 	}
 	options := []fx.Option{
-		fx.Supply(s, s.Log, s.gateway(), httpserver.OpsConfig{Addr: s.OpsAddr}),
+		fx.Supply(s, s.Log, s.Tracing, s.gateway(), httpserver.OpsConfig{Addr: s.OpsAddr}),
 		logging.Module, clock.ModuleFor(s.Clock),
 		fx.Provide(func(url emulatorURL) clock.EmulatorURL { return clock.EmulatorURL(url) }),
 		folderModule, // first of all: nothing may touch the data of a program that runs
@@ -101,7 +104,7 @@ func Program(s Settings) fx.Option {
 		options = append(options, fx.Supply(s.Scheduler), fx.Supply(emulatorURL(func() string { return s.Scheduler.Google.EmulatorURL })))
 	}
 	return fx.Options(append(options,
-		bus.Module,
+		tracing.Module, bus.Module,
 		httpserver.ProvideCheck(func(b *bus.Bus) httpserver.Check { return httpserver.Check{Name: "nats", Probe: b.Check} }),
 		meetings.Module, scheduler.Module, gateway.Module,
 		fx.Invoke(announce),

@@ -58,7 +58,7 @@ func (a *API) googleCalendar(w http.ResponseWriter, r *http.Request) {
 		}
 		caller := backend.Caller{
 			Principal: bus.Principal{Name: "google-calendar", Role: bus.Gateway.Role}, Route: r.Method + " " + pushPath,
-			RequestID: logging.ID(r.Context(), logging.RequestID), RemoteAddr: r.RemoteAddr,
+			RequestID: logging.ID(r.Context(), logging.RequestID), RemoteAddr: r.RemoteAddr, Traceparent: r.Header.Get("Traceparent"),
 		}
 		return backend.Do(r.Context(), a.backend, subject.CalendarNoticed, caller, &meetv1.CalendarNoticedRequest{ChannelId: channel, TokenHash: told})
 	})

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
 	"github.com/meet-middleware/meet-middleware/pkg/httpserver"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 // Config of the public port.
@@ -72,6 +74,8 @@ type Surfaces struct {
 	// REST serves every other path; under /api/v1/ it is counted by the first segment where that is one of Routes.
 	REST   Surface
 	Routes []string
+	// Traces gets a span of every request; nil: none.
+	Traces trace.TracerProvider
 }
 
 func (s Surfaces) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -119,5 +123,9 @@ func NewHandler(c Config, guards Guards, surfaces Surfaces, metrics prometheus.R
 	h = allowOrigins(c, h)
 	h = newHosts(c).middleware(h, surfaces.refuse)
 	h = harden(h)
-	return &observer{next: h, log: log, proxies: proxies, metrics: count, refuse: surfaces.refuse}, nil
+	seen := &observer{next: h, log: log, proxies: proxies, metrics: count, refuse: surfaces.refuse}
+	if surfaces.Traces != nil && !tracing.Off(surfaces.Traces) {
+		seen.tracer = surfaces.Traces.Tracer(scope)
+	}
+	return seen, nil
 }

@@ -8,25 +8,6 @@ import (
 	"testing"
 )
 
-func FuzzTraceID(f *testing.F) {
-	for _, seed := range []string{
-		"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-		"00-00000000000000000000000000000000-b7ad6b7169203331-01", "ff--", strings.Repeat("-", 55), strings.Repeat("é", 60),
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, parent string) {
-		trace := traceID(parent)
-		if trace == "" {
-			return
-		}
-		parts := strings.SplitN(parent, "-", 5)
-		if len(trace) != 32 || parts[1] != trace || len(parts[2]) != 16 || !lowerHex(trace+parts[2]) || len(parent) > 256 {
-			t.Errorf("%q has the trace id %q", parent, trace)
-		}
-	})
-}
-
 func FuzzCaller(f *testing.F) {
 	for _, seed := range []string{"", "1.2.3.4", "6.6.6.6, 10.0.0.2:99", "[2001:db8::1]:7, what", ",,,", "::ffff:10.0.0.1", "fe80::1%eth0"} {
 		f.Add(seed)

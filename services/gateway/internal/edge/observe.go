@@ -11,12 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 )
 
 const (
 	headerRequestID    = "X-Request-Id"
-	headerTraceparent  = "Traceparent"
 	headerForwardedFor = "X-Forwarded-For"
 )
 
@@ -26,6 +27,7 @@ type observer struct {
 	log     *slog.Logger
 	proxies []netip.Prefix
 	metrics *metrics
+	tracer  trace.Tracer // nil where nothing is traced
 	refuse  func(http.ResponseWriter, *http.Request, error)
 }
 
@@ -38,19 +40,10 @@ func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set(headerRequestID, id)
 	}
 	w.Header().Set(headerRequestID, id)
-	attrs := [2]slog.Attr{slog.String(logging.RequestID, id)}
-	ids := attrs[:1]
-	if parent := r.Header.Get(headerTraceparent); parent != "" {
-		if trace := traceID(parent); trace != "" {
-			ids = append(ids, slog.String(logging.TraceID, trace))
-		} else {
-			r.Header.Del(headerTraceparent)
-		}
-	}
-	r = r.WithContext(logging.With(r.Context(), ids...))
+	path := r.URL.Path // whoever routes may change the request's own
+	r = r.WithContext(o.trace(logging.With(r.Context(), slog.String(logging.RequestID, id)), r, path))
 	r.RemoteAddr = o.caller(r)
 	seen := &response{ResponseWriter: w}
-	path := r.URL.Path // whoever routes may change the request's own
 	defer func() {
 		if p := recover(); p != nil {
 			defer o.finish(r, path, seen, begin)
@@ -81,6 +74,7 @@ func (o *observer) finish(r *http.Request, path string, seen *response, begin ti
 		status = http.StatusOK
 	}
 	o.metrics.observe(path, status, took)
+	o.traced(r, status)
 	level := slog.LevelDebug
 	if status >= http.StatusBadRequest {
 		level = slog.LevelInfo
@@ -104,30 +98,6 @@ func saneID(id string) bool {
 		switch c := id[i]; {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-_.:/+=@", c) >= 0:
 		default:
-			return false
-		}
-	}
-	return true
-}
-
-// traceID is the trace id of a W3C traceparent (Trace Context §3.2); empty when it is none that may be passed on.
-func traceID(parent string) string {
-	const length = 55 // version-trace-parent-flags
-	if len(parent) < length || parent[2] != '-' || parent[35] != '-' || parent[52] != '-' ||
-		!lowerHex(parent[:2]) || !lowerHex(parent[3:35]) || !lowerHex(parent[36:52]) || !lowerHex(parent[53:55]) {
-		return ""
-	}
-	version, trace, span := parent[:2], parent[3:35], parent[36:52]
-	if version == "ff" || version == "00" && len(parent) != length || len(parent) > length && parent[length] != '-' ||
-		strings.Trim(trace, "0") == "" || strings.Trim(span, "0") == "" || len(parent) > 256 {
-		return ""
-	}
-	return trace
-}
-
-func lowerHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -58,6 +59,7 @@ type received struct {
 	app.Command
 	msg       jetstream.Msg
 	delivered uint64
+	span      trace.Span // nil where nothing is traced
 }
 
 // Run consumes until ctx ends; what is in hand is then carried out to its end.
@@ -125,11 +127,15 @@ func (c *Commands) process(ctx context.Context, batch []*received) {
 	for _, r := range batch {
 		commands = append(commands, &r.Command)
 	}
+	transaction, committed := c.begin(ctx, batch)
 	began := time.Now()
-	effects := c.processor.Process(ctx, commands)
+	effects := c.processor.Process(transaction, commands)
+	committed()
 	c.metrics.batch(batch, time.Since(began))
 	for _, job := range effects.Jobs { // without waiting for the stream's word: one that is lost is found by the relay
-		c.publish(ctx, jobMessage(job))
+		msg, span := sendJob(c.bus, jobMessage(job), job.Traceparent)
+		c.publish(ctx, msg)
+		span.End()
 	}
 	failpoint.Here("meetings.jobs_published")
 	for _, done := range effects.Done {
@@ -148,6 +154,7 @@ func (c *Commands) process(ctx context.Context, batch []*received) {
 	failpoint.Here("meetings.replied")
 	for _, r := range batch {
 		c.settle(ctx, r)
+		r.end()
 	}
 	failpoint.Here("meetings.settled")
 	c.publish(ctx, &nats.Msg{Subject: subject.RelayWake})
@@ -169,13 +176,13 @@ func (c *Commands) answer(ctx context.Context, r *received) {
 	if r.Replayed {
 		var reply meetv1.CommandReply
 		if err := proto.Unmarshal(r.Reply, &reply); err != nil {
-			c.log.ErrorContext(ctx, "stored reply does not decode", "command_id", r.ID, "error", err)
+			c.log.ErrorContext(r.in(ctx), "stored reply does not decode", "command_id", r.ID, "error", err)
 			return
 		}
 		reply.Replayed = true
 		var err error
 		if body, err = proto.Marshal(&reply); err != nil {
-			c.log.ErrorContext(ctx, "stored reply does not encode", "command_id", r.ID, "error", err)
+			c.log.ErrorContext(r.in(ctx), "stored reply does not encode", "command_id", r.ID, "error", err)
 			return
 		}
 	}
@@ -187,16 +194,18 @@ func (c *Commands) answer(ctx context.Context, r *received) {
 func (c *Commands) settle(ctx context.Context, r *received) {
 	if r.Err == nil {
 		if err := r.msg.Ack(); err != nil {
-			c.log.WarnContext(ctx, "command was not acknowledged; its repeat will be answered", "command_id", r.ID, "error", err)
+			c.log.WarnContext(r.in(ctx), "command was not acknowledged; its repeat will be answered", "command_id", r.ID, "error", err)
 		}
 		return
 	}
 	var broken *app.BrokenError
 	if errors.As(r.Err, &broken) {
+		ctx = r.in(ctx)
 		c.refuse(ctx, r.ReplyInbox, fault.Of(r.Err))
 		c.bury(ctx, r.msg, r.Err)
 		return
 	}
+	ctx = r.in(ctx)
 	c.log.ErrorContext(ctx, "command could not be carried out; it comes again", "command_id", r.ID, "kind", r.Kind, "delivered", r.delivered, "error", r.Err)
 	if err := r.msg.NakWithDelay(retryCommand); err != nil {
 		c.log.WarnContext(ctx, "command was not handed back", "command_id", r.ID, "error", err)

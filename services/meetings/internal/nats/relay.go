@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/clock"
@@ -316,8 +317,15 @@ func (l *leader) publish(ctx context.Context, events []app.LoggedEvent) (uint64,
 func (l *leader) send(ctx context.Context, events []app.LoggedEvent, suffix string) (last uint64, swallowed []app.LoggedEvent, err error) {
 	js := l.bus.JetStream()
 	futures := make([]jetstream.PubAckFuture, 0, len(events))
+	spans := make([]trace.Span, 0, len(events))
+	defer func() {
+		for _, span := range spans { // those that were not acknowledged
+			span.End()
+		}
+	}()
 	for i := range events {
-		msg := eventMessage(&events[i])
+		msg, span := sendEvent(l.bus, &events[i])
+		spans = append(spans, span)
 		if suffix != "" {
 			msg.Header.Set("Nats-Msg-Id", msg.Header.Get("Nats-Msg-Id")+suffix)
 		}
@@ -330,6 +338,7 @@ func (l *leader) send(ctx context.Context, events []app.LoggedEvent, suffix stri
 	for i, future := range futures {
 		select {
 		case ack := <-future.Ok():
+			spans[i].End()
 			last = max(last, ack.Sequence)
 			if ack.Duplicate && ack.Sequence < l.first {
 				swallowed = append(swallowed, events[i])
@@ -381,7 +390,9 @@ func (l *leader) dispatchJobs(ctx context.Context) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("render the job of meeting %d: %w", m.ID, err)
 		}
-		future, err := l.bus.JetStream().PublishMsgAsync(jobMessage(app.Dispatch{JobID: m.Job.ID, Dispatch: m.Job.Dispatch, Traceparent: m.Job.Traceparent, Body: body}))
+		msg, span := sendJob(l.bus, jobMessage(app.Dispatch{JobID: m.Job.ID, Dispatch: m.Job.Dispatch, Body: body}), m.Job.Traceparent)
+		future, err := l.bus.JetStream().PublishMsgAsync(msg)
+		span.End() // what the stream says of it is waited for together
 		if err != nil {
 			return 0, fmt.Errorf("publish the job of meeting %d: %w", m.ID, err)
 		}

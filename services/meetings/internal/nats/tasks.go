@@ -51,10 +51,12 @@ func (l *leader) publishTasks(ctx context.Context, class string, tasks []app.Tas
 	failpoint.Here("relay.dispatched")
 	futures := make([]jetstream.PubAckFuture, 0, len(tasks))
 	for _, t := range tasks {
-		future, err := l.bus.JetStream().PublishMsgAsync(&nats.Msg{
+		msg, span := sendJob(l.bus, &nats.Msg{
 			Subject: subject.OfJob(class, t.Kind), Data: t.Body,
 			Header: nats.Header{"Nats-Msg-Id": []string{dispatchID(t.JobID, t.Dispatch)}, "Content-Type": []string{"application/json"}},
-		})
+		}, t.Traceparent)
+		future, err := l.bus.JetStream().PublishMsgAsync(msg)
+		span.End()
 		if err != nil {
 			return fmt.Errorf("publish job %s: %w", t.JobID, err)
 		}

@@ -168,6 +168,7 @@ func (s *Store) open(ctx context.Context, params map[string]string) (*pgxpool.Po
 	c.MaxConns = s.config.MaxConns
 	c.MaxConnIdleTime = time.Minute
 	c.ConnConfig.ConnectTimeout = connectTimeout
+	c.ConnConfig.Tracer = tracer{}
 	c.ConnConfig.RuntimeParams["application_name"] = "meetings"
 	c.ConnConfig.RuntimeParams["TimeZone"] = "UTC"
 	c.ConnConfig.RuntimeParams["statement_timeout"] = "30s"

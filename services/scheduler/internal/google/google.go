@@ -24,6 +24,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/oauth2/google"
 	directory "google.golang.org/api/admin/directory/v1"
 	"google.golang.org/api/calendar/v3"
@@ -35,6 +36,7 @@ import (
 	"google.golang.org/api/pubsub/v1"
 	"google.golang.org/api/workspaceevents/v1"
 
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/notice"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
@@ -244,13 +246,16 @@ func (c *Client) as(ctx context.Context, actor, organizer string, scopes scopeSe
 			return fmt.Errorf("%s: %w", method, err)
 		}
 		begin := time.Now()
-		err = call(ctx, caller{"Bearer " + token, quotaUser(organizer)})
+		calling, span := tracing.Start(ctx, method, trace.WithSpanKind(trace.SpanKindClient))
+		err = call(calling, caller{"Bearer " + token, quotaUser(organizer)})
 		if err == nil {
+			span.End()
 			c.seconds.WithLabelValues(method, "ok").Observe(time.Since(begin).Seconds())
 			done(ctx, true, nil)
 			return nil
 		}
 		f := said(method, callFailure(ctx, err))
+		tracing.End(span, f.Code)
 		if !errors.Is(context.Cause(ctx), context.Canceled) { // else it was we who hung up
 			done(ctx, answered(err), refusal(err, f))
 		}

@@ -10,9 +10,12 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 const (
@@ -88,10 +91,13 @@ func (t *tokens) get(ctx context.Context, subject string, scopes scopeSet) (stri
 		}
 		// Others wait for it too, so it does not end with the first caller; the client's time-out bounds it.
 		begin, outcome := time.Now(), "ok"
-		fresh, err := t.fetch(context.WithoutCancel(ctx), key)
+		asking, span := tracing.Start(context.WithoutCancel(ctx), "token", trace.WithSpanKind(trace.SpanKindClient))
+		fresh, err := t.fetch(asking, key)
 		if err != nil {
 			outcome = tokenFailure(ctx, err).Code
+			tracing.End(span, outcome)
 		} else {
+			span.End()
 			t.cache.Add(key, fresh)
 		}
 		t.seconds.WithLabelValues("token", outcome).Observe(time.Since(begin).Seconds())

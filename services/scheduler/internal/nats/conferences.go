@@ -17,6 +17,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
@@ -41,7 +42,7 @@ func (o *ObserveJobs) look(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	failpoint.Here("scheduler.observed")
-	if reported := o.reportLook(ctx, msg, l, &plan, &seen); reported != nil {
+	if reported := o.reportLook(ctx, l, &plan, &seen); reported != nil {
 		o.log.WarnContext(ctx, "what was read of conferences was not stored, it will be read again", "meeting_id", l.meeting, "owner", l.owner, "job_id", l.jobID, "error", reported)
 		o.giveBack(msg, readPause)
 		return
@@ -129,10 +130,10 @@ var observedIDs = uuid.MustParse("b1f4b3f0-6a3e-5f0a-9f5b-5d2f1f0c7a61")
 
 // reportLook stores what was read. The last part says that it is all, so it goes once the others are committed: what NATS could
 // lose must not be skipped.
-func (o *ObserveJobs) reportLook(ctx context.Context, msg jetstream.Msg, l look, plan *job.ConferencePlan, seen *job.Observation) error {
+func (o *ObserveJobs) reportLook(ctx context.Context, l look, plan *job.ConferencePlan, seen *job.Observation) error {
 	parts := encodeObserved(l, plan.Account, plan, seen)
 	for i, part := range parts {
-		envelope := bus.Envelope{CommandID: observedID(l, i, part), Principal: bus.Scheduler, Traceparent: msg.Headers().Get("traceparent")}
+		envelope := bus.Envelope{CommandID: observedID(l, i, part), Principal: bus.Scheduler, Traceparent: tracing.Traceparent(ctx)}
 		var err error
 		if part.GetPartial() {
 			err = committed(ctx, o.bus, subject.ConferenceObserved, part, envelope)

@@ -25,6 +25,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/notice"
 )
@@ -136,7 +137,7 @@ func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
 		Dispatch: in.GetDispatch(), Failed: int(in.GetFailedAttempts()), Delivered: int(min(meta.NumDelivered, 1<<30)),
 	})
 	if err != nil {
-		if g.report(ctx, msg, in, &verdict) == nil {
+		if g.report(ctx, in, &verdict) == nil {
 			g.bury(ctx, msg, err.Error())
 		}
 		return
@@ -146,7 +147,7 @@ func (g *GoogleJobs) work(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	failpoint.Here("scheduler.google_done")
-	if err := g.report(ctx, msg, in, &verdict); err != nil {
+	if err := g.report(ctx, in, &verdict); err != nil {
 		g.log.WarnContext(ctx, "outcome was not stored, the job will come again", "meeting_id", in.GetMeetingId(), "job_id", in.GetJobId(), "error", err)
 		return
 	}
@@ -235,7 +236,7 @@ func (g *GoogleJobs) do(ctx context.Context, in *meetv1.SyncMeetingJob, w job.Wi
 
 // report posts the outcome under an id that is the same for every run of this dispatch that took this step, so that a double
 // acts once. It has no deadline: what Google did stays true.
-func (g *GoogleJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.SyncMeetingJob, v *job.Verdict) error {
+func (g *GoogleJobs) report(ctx context.Context, in *meetv1.SyncMeetingJob, v *job.Verdict) error {
 	step := string(v.Outcome.Step)
 	if v.Outcome.Failure != nil {
 		step += "-failed"
@@ -243,7 +244,7 @@ func (g *GoogleJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.S
 	envelope := bus.Envelope{
 		CommandID:   uuid.NewSHA1(outcomeIDs, fmt.Appendf(nil, "%s.%d.%s", in.GetJobId(), in.GetDispatch(), step)),
 		Principal:   bus.Scheduler,
-		Traceparent: msg.Headers().Get("traceparent"),
+		Traceparent: tracing.Traceparent(ctx),
 	}
 	request := encodeOutcome(in, v.Outcome)
 	pause := backoff.NewExponentialBackOff()

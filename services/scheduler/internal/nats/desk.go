@@ -33,6 +33,9 @@ type desk struct {
 	held map[jetstream.Msg]struct{} // in hand or waiting here
 }
 
+// headerTrace carries W3C trace context in a job's message.
+const headerTrace = "traceparent"
+
 // newDesk makes a desk of so many workers; zero times of c are the usual ones.
 func newDesk(c Config, b *bus.Bus, class string, workers int, m *Metrics, log *slog.Logger) *desk {
 	d := &desk{
@@ -89,6 +92,8 @@ func (d *desk) run(ctx context.Context, work func(context.Context, jetstream.Msg
 }
 
 func (d *desk) begin(ctx context.Context, msg jetstream.Msg, work func(context.Context, jetstream.Msg)) {
+	ctx, span := d.bus.Received(ctx, msg.Headers().Get(headerTrace), msg.Subject())
+	defer span.End()
 	defer func() {
 		if p := recover(); p != nil {
 			d.log.ErrorContext(ctx, "message handler panicked", "subject", msg.Subject(), "panic", p, "stack", string(debug.Stack()))

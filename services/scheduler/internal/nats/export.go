@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -22,6 +23,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
@@ -75,7 +77,9 @@ func NewExportJobs(c Config, b *bus.Bus, exports *job.Exports, m *Metrics, regis
 
 // Run works until ctx ends; then jobs in hand are broken off and handed back.
 func (x *ExportJobs) Run(ctx context.Context) error {
-	return x.run(ctx, func(reporting context.Context, msg jetstream.Msg) { x.work(ctx, reporting, msg) })
+	return x.run(ctx, func(reporting context.Context, msg jetstream.Msg) {
+		x.work(trace.ContextWithSpan(ctx, trace.SpanFromContext(reporting)), reporting, msg)
+	})
 }
 
 // result is what came of a job.
@@ -140,7 +144,7 @@ func (x *ExportJobs) work(ctx, reporting context.Context, msg jetstream.Msg) {
 	}
 	x.seconds.WithLabelValues(r.step, outcome).Observe(time.Since(begin).Seconds())
 	failpoint.Here("scheduler.export_done")
-	if postErr := x.report(reporting, msg, in, r); postErr != nil {
+	if postErr := x.report(reporting, in, r); postErr != nil {
 		x.log.WarnContext(reporting, "outcome of an export was not stored, the job will come again", "recording_id", in.GetRecordingId(), "job_id", in.GetJobId(), "error", postErr)
 		x.giveBack(msg, readPause)
 		return
@@ -287,14 +291,14 @@ func (x *ExportJobs) share(ctx context.Context, in *meetv1.ShareRecordingJob, p 
 
 // report posts the outcome under an id that is the same for every run of this dispatch that took this step, so that a double
 // acts once. It has no deadline: what was written stays written.
-func (x *ExportJobs) report(ctx context.Context, msg jetstream.Msg, in fileJob, r result) error {
+func (x *ExportJobs) report(ctx context.Context, in fileJob, r result) error {
 	step := r.step
 	if r.failure != nil {
 		step += "-failed"
 	}
 	envelope := bus.Envelope{
 		CommandID: uuid.NewSHA1(outcomeIDs, fmt.Appendf(nil, "%s.%d.%s", in.GetJobId(), in.GetDispatch(), step)),
-		Principal: bus.Scheduler, Traceparent: msg.Headers().Get("traceparent"),
+		Principal: bus.Scheduler, Traceparent: tracing.Traceparent(ctx),
 	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second

@@ -17,6 +17,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/lifecycle"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 const (
@@ -57,7 +58,7 @@ func (h *HousekeepingJobs) work(ctx context.Context, msg jetstream.Msg) {
 	}
 	envelope := bus.Envelope{
 		CommandID: uuid.NewSHA1(outcomeIDs, fmt.Appendf(nil, "%s.%d.%s", in.GetJobId(), in.GetDispatch(), task)),
-		Principal: bus.Scheduler, Traceparent: msg.Headers().Get("traceparent"),
+		Principal: bus.Scheduler, Traceparent: tracing.Traceparent(ctx),
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, housekeepingWait, fmt.Errorf("no answer within %s", housekeepingWait))
 	defer cancel()

@@ -17,6 +17,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/failpoint"
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
@@ -76,7 +77,7 @@ func (o *ObserveJobs) followCalendar(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	failpoint.Here("scheduler.followed_calendar")
-	if err := o.report(ctx, msg, in, reading); err != nil {
+	if err := o.report(ctx, in, reading); err != nil {
 		o.log.WarnContext(ctx, "reading of a calendar was not stored, it will be read again", "calendar", in.GetCalendar(), "error", err)
 		o.giveBack(msg, readPause)
 		return
@@ -89,7 +90,7 @@ func (o *ObserveJobs) followCalendar(ctx context.Context, msg jetstream.Msg) {
 
 // report stores what was read. The last part says where the reading ended, so it goes once the others are committed: what NATS
 // could lose must not be skipped.
-func (o *ObserveJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.FollowCalendarJob, r job.Reading) error {
+func (o *ObserveJobs) report(ctx context.Context, in *meetv1.FollowCalendarJob, r job.Reading) error {
 	parts := encodeFollowed(in, r)
 	for i, part := range parts {
 		id, err := uuid.NewV7() // a double is harmless: each event by itself is as it was seen
@@ -97,7 +98,7 @@ func (o *ObserveJobs) report(ctx context.Context, msg jetstream.Msg, in *meetv1.
 			return fmt.Errorf("make a command id: %w", err)
 		}
 		envelope := bus.Envelope{
-			CommandID: id, Principal: bus.Scheduler, Traceparent: msg.Headers().Get("traceparent"),
+			CommandID: id, Principal: bus.Scheduler, Traceparent: tracing.Traceparent(ctx),
 		}
 		if err := o.send(ctx, part, envelope); err != nil {
 			return fmt.Errorf("part %d of %d: %w", i+1, len(parts), err)
