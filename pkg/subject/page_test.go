@@ -157,8 +157,9 @@ func TestThePageOfSubjectsIsCurrent(t *testing.T) {
 	}
 
 	write("\n## Jobs\n")
-	write("Due work. The message id is `<job>.<dispatch>`; classes are `%s`, and only `%s` has jobs yet.\n",
-		strings.Join([]string{ClassGoogle, ClassWebhook, ClassMail, ClassExport, ClassHousekeeping}, "`, `"), ClassGoogle)
+	write("Due work, in the classes `%s`. The message id is `<job>.<dispatch>`; the header `traceparent` is of the",
+		strings.Join([]string{ClassGoogle, ClassObserve, ClassExport, ClassHousekeeping}, "`, `"))
+	write("command that wanted it, where that is of a trace.\n")
 	write("| subject | body |\n| --- | --- |")
 	for _, e := range jobs() {
 		write("| `%s` | %s |", e.subject, link(e.body))
