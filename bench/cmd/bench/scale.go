@@ -25,7 +25,7 @@ func more(ctx context.Context, args []string) error {
 		o.Only, err = regexp.Compile(text)
 		return err
 	})
-	write := flags.String("write", "", "Markdown file whose part between the markers is replaced, such as docs/scaling.md")
+	write := flags.String("write", "", "Markdown file whose parts between markers are replaced, such as docs/scaling.md")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -36,11 +36,13 @@ func more(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *write != "" {
-		if err := report.Insert(*write, "bench/scale", r.Markdown()); err != nil {
-			return err
+	for _, part := range r.Markdown() {
+		if *write != "" {
+			if err := report.Insert(*write, "bench/scale "+part.Name, part.Markdown); err != nil {
+				return err
+			}
 		}
+		fmt.Println(part.Markdown)
 	}
-	_, err = fmt.Print(r.Markdown())
-	return err
+	return nil
 }
