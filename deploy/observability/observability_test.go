@@ -170,6 +170,7 @@ func check(t *testing.T, where, text string, known map[string][]string, scrapes 
 				if m.Name == "job" {
 					checkJobs(t, where, m, scrapes)
 				}
+				checkValues(t, where, m)
 			}
 		case *parser.AggregateExpr:
 			for _, l := range n.Grouping {
@@ -192,6 +193,27 @@ func checkJobs(t *testing.T, where string, m *labels.Matcher, scrapes map[string
 	for name := range strings.SplitSeq(m.Value, "|") {
 		if _, ok := scrapes[name]; !ok {
 			t.Errorf("%s: nothing scrapes %s", where, name)
+		}
+	}
+}
+
+// checkValues wants every value that a matcher names to be one that the pages know.
+func checkValues(t *testing.T, where string, m *labels.Matcher) {
+	t.Helper()
+	pages, closed := map[string][]string{
+		"outcome": {"metrics.md", "errors.md"}, "reason": {"../recordings.md", "metrics.md"}, "stream": {"subjects.md"},
+		"state": {"metrics.md"}, "window": {"metrics.md"}, "dependency": {"metrics.md"}, "pool": {"metrics.md"},
+	}[m.Name]
+	if !closed {
+		return
+	}
+	var text strings.Builder
+	for _, p := range pages {
+		text.WriteString(read(t, filepath.Join(tree, "docs/reference", p)))
+	}
+	for value := range strings.SplitSeq(m.Value, "|") {
+		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(value) + `\b`).MatchString(text.String()) {
+			t.Errorf("%s: %s is never %s", where, m.Name, value)
 		}
 	}
 }

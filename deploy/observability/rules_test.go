@@ -1,8 +1,6 @@
 package observability
 
 import (
-	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -60,7 +58,7 @@ func (h *history) ask(t *testing.T, expr string, at time.Time) promql.Vector {
 // record evaluates the recording rules at a time.
 func (h *history) record(t *testing.T, recording []rulefmt.Rule, at time.Time) {
 	t.Helper()
-	appender := h.storage.Appender(context.Background())
+	appender := h.storage.Appender(t.Context())
 	for _, r := range recording {
 		for _, s := range h.ask(t, r.Expr, at) {
 			name := labels.NewBuilder(s.Metric).Set(labels.MetricName, r.Record).Labels()
@@ -220,9 +218,10 @@ var stories = map[string]struct{ fires, quiet story }{
 	},
 	"MeetGoogleRefuses": {
 		story{`meet_google_call_seconds_count{job="scheduler",method="calendar.events.insert",outcome="ok"} 0+5x30
-			meet_google_call_seconds_count{job="scheduler",method="calendar.events.insert",outcome="GOOGLE_FORBIDDEN"} 0+5x30`, 30 * time.Minute},
+			meet_google_call_seconds_count{job="scheduler",method="calendar.events.insert",outcome="GOOGLE_PERMISSION_DENIED"} 0+5x30`, 30 * time.Minute},
 		story{`meet_google_call_seconds_count{job="scheduler",method="calendar.events.insert",outcome="ok"} 0+9x30
-			meet_google_call_seconds_count{job="scheduler",method="calendar.events.insert",outcome="GOOGLE_FORBIDDEN"} 0+1x30`, 30 * time.Minute},
+			meet_google_call_seconds_count{job="scheduler",method="calendar.events.insert",outcome="GOOGLE_PERMISSION_DENIED"} 0+1x30
+			meet_google_call_seconds_count{job="scheduler",method="calendar.events.patch",outcome="GOOGLE_EVENT_GONE"} 0+9x30`, 30 * time.Minute},
 	},
 	"MeetGoogleQuotaRefused": {
 		story{`meet_google_quota_refused_total{job="scheduler",class="calendar",scope="project"} 0+1x15`, 15 * time.Minute},
@@ -248,8 +247,8 @@ var stories = map[string]struct{ fires, quiet story }{
 		story{`meet_recordings_overdue{job="meetings",instance="a"} 1x20 0x20`, 40 * time.Minute},
 	},
 	"MeetExportsFail": {
-		story{`meet_export_failures_total{job="scheduler",step="exported",code="EXPORT_STORAGE"} 0+1x10`, 10 * time.Minute},
-		story{`meet_export_failures_total{job="scheduler",step="exported",code="EXPORT_STORAGE"} 0 1 2 2x10`, 10 * time.Minute},
+		story{`meet_export_failures_total{job="scheduler",step="exported",code="EXPORT_STORAGE_DENIED"} 0+1x10`, 10 * time.Minute},
+		story{`meet_export_failures_total{job="scheduler",step="exported",code="EXPORT_STORAGE_DENIED"} 0 1 2 2x10`, 10 * time.Minute},
 	},
 	"MeetPoolExhausted": {
 		story{`meet_postgres_pool_wait_seconds_total{job="meetings",instance="a",pool="commands"} 0+60x15`, 15 * time.Minute},
@@ -280,7 +279,7 @@ func TestAlertsFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 		})
 	}
 	if told != len(stories) {
-		t.Error(fmt.Sprintf("%d alerts and %d stories", told, len(stories)))
+		t.Errorf("%d alerts and %d stories", told, len(stories))
 	}
 }
 

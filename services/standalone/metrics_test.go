@@ -259,4 +259,3 @@ func TestWhatIsShownIsOnThePage(t *testing.T) {
 		t.Errorf("%d are shown of %d", shown, len(onPage))
 	}
 }
-

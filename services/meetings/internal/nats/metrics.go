@@ -91,4 +91,3 @@ func (m *Metrics) query(method string, err error, took time.Duration) {
 	}
 	m.queries.WithLabelValues(method, outcome).Observe(took.Seconds())
 }
-
