@@ -412,3 +412,44 @@ func TestTheScrapesAreOfTheStacksServices(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoWatchesIsConfined holds what watches to the terms of what is watched: no right that it does not need, and nobody from outside.
+func TestWhoWatchesIsConfined(t *testing.T) {
+	var stack struct {
+		Services map[string]struct {
+			Image, User string
+			ReadOnly    bool     `yaml:"read_only"`
+			CapDrop     []string `yaml:"cap_drop"`
+			SecurityOpt []string `yaml:"security_opt"`
+			MemLimit    string   `yaml:"mem_limit"`
+			Ports       []string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../compose/compose.observability.yaml")), &stack); err != nil {
+		t.Fatal(err)
+	}
+	watching := 0
+	for name, s := range stack.Services {
+		if s.Image == "" { // one of compose.yaml, which is told where traces go
+			continue
+		}
+		watching++
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.MemLimit == "" {
+			t.Errorf("%s may do more than it has to: %+v", name, s)
+		}
+		if s.User == "" || strings.HasPrefix(s.User, "0") {
+			t.Errorf("%s runs as %q", name, s.User)
+		}
+		if !regexp.MustCompile(`^[a-z/-]+:v?\d+\.\d+\.\d+$`).MatchString(s.Image) {
+			t.Errorf("%s: %s has no fixed version", name, s.Image)
+		}
+		for _, p := range s.Ports {
+			if !strings.HasPrefix(p, "127.0.0.1:") {
+				t.Errorf("%s is published on %s, and asks nobody who he is", name, p)
+			}
+		}
+	}
+	if watching < 5 {
+		t.Errorf("%d programs watch", watching)
+	}
+}

@@ -118,6 +118,33 @@ func TestEverySurfaceIsOnTheOnePort(t *testing.T) {
 	}
 }
 
+func TestReadinessTellsOfMeetingsAndDoesWithoutThem(t *testing.T) {
+	p := start(t)
+	look := func() (status, meetings string) {
+		t.Helper()
+		resp, body := send(t, http.MethodGet, p.ops+"/readyz", "")
+		var report httpserver.Report
+		if err := json.Unmarshal([]byte(body), &report); err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s: %v", resp.StatusCode, body, err)
+		}
+		for _, c := range report.Checks {
+			if c.Name == "meetings" {
+				meetings = c.Status
+			}
+		}
+		return report.Status, meetings
+	}
+	if status, meetings := look(); status != "degraded" || meetings != "degraded" {
+		t.Errorf("without meetings: %s, meetings %s", status, meetings)
+	}
+	backendtest.Query(p.Meetings, subject.CheckHealth, func(*meetv1.CheckHealthRequest) (*meetv1.CheckHealthResponse, error) {
+		return &meetv1.CheckHealthResponse{Database: true}, nil
+	})
+	if status, meetings := look(); status != "ready" || meetings != "up" {
+		t.Errorf("with meetings: %s, meetings %s", status, meetings)
+	}
+}
+
 func TestOneCreateIsOneCommandWhicheverWayItComes(t *testing.T) {
 	p := start(t)
 	requests := make(chan *meetv1.CreateMeetingRequest, 2)
