@@ -122,7 +122,7 @@ type Failure struct {
 // Event is one fact of a meeting's history, in the attributes of a CloudEvent.
 type Event struct {
 	ID       string      `json:"id" format:"uuid"`
-	Sequence int64       `json:"sequence" doc:"Place in the event log, gapless over all meetings."`
+	Sequence int64       `json:"sequence" doc:"Place in the event log of all meetings; without a gap but for the one before database.restored."`
 	Type     string      `json:"type" example:"meeting.created"`
 	Subject  string      `json:"subject" doc:"The meeting's uid."`
 	Time     string      `json:"time" format:"date-time"`
