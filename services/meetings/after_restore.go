@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
@@ -187,7 +188,7 @@ func (a AfterRestore) lost(path string) (each func(app.LostEvent) error, done fu
 	var to io.Writer = a.Out
 	closed := func() error { return nil }
 	if path != "-" {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		file, err := os.OpenFile(filepath.Clean(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 		if err != nil {
 			return nil, nil, fmt.Errorf("--lost: %w", err)
 		}

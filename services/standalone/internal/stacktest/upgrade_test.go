@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -89,10 +90,24 @@ func before(t *testing.T) (commit string, err error) {
 	return git(t, "rev-parse", "HEAD~1")
 }
 
-// earlier builds the programs of the commit before the present schema and gives their folder.
+// upgradeFrom picks another commit, such as the release that is deployed.
+var upgradeFrom = flag.String("upgrade.from", "", "commit to upgrade from; absent: the newest with another schema, or the one before the present")
+
+// mostBroken is how many commits in a row may not build.
+const mostBroken = 20
+
+// earlier builds the programs of the commit before the present schema and gives their folder. One that does not build was nobody's
+// release: then it is the one before it.
 func earlier(t *testing.T) (bin, commit string) {
 	t.Helper()
-	commit, err := before(t)
+	newest, err := *upgradeFrom, error(nil)
+	if newest == "" {
+		newest, err = before(t)
+	}
+	var ancestors string
+	if err == nil {
+		ancestors, err = git(t, "rev-list", "--first-parent", "--max-count="+strconv.Itoa(mostBroken), newest)
+	}
 	if err != nil {
 		problem := fmt.Sprintf("the history that holds the release before is not there (%v): fetch it all, as with fetch-depth: 0 of actions/checkout", err)
 		if os.Getenv("CI") != "" {
@@ -101,21 +116,39 @@ func earlier(t *testing.T) (bin, commit string) {
 		t.Skip(problem)
 	}
 	dir := t.TempDir()
+	for _, commit := range strings.Fields(ancestors) {
+		bin, out, err := buildAt(t, commit, dir)
+		if err == nil {
+			return bin, commit
+		}
+		t.Logf("%.12s does not build (%v): %s", commit, err, out)
+	}
+	t.Fatalf("none of %d commits before the present schema builds", len(strings.Fields(ancestors)))
+	return "", ""
+}
+
+// buildAt builds the programs of a commit. The source lies in the same folder each time, so that Go's cache knows what two of them have
+// in common.
+func buildAt(t *testing.T, commit, dir string) (bin string, out []byte, err error) {
+	t.Helper()
 	archive := filepath.Join(dir, "source.tar")
 	if _, err := git(t, "archive", "--output="+archive, commit, "go.work", "go.work.sum", "pkg", "services", "cli", "bench"); err != nil {
 		t.Fatal(err)
 	}
-	bin = filepath.Join(dir, "bin")
+	bin, source := filepath.Join(dir, "bin"), filepath.Join(dir, "source")
+	if err := errors.Join(os.RemoveAll(source), os.MkdirAll(source, 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	for _, cmd := range []*exec.Cmd{
-		exec.CommandContext(t.Context(), "tar", "-x", "-f", archive, "-C", dir),
+		exec.CommandContext(t.Context(), "tar", "-x", "-f", archive, "-C", source),
 		exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", bin+"/", "./services/gateway/cmd/gateway", "./services/meetings/cmd/meetings", "./services/scheduler/cmd/scheduler"),
 	} {
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK="+filepath.Join(dir, "go.work"))
+		cmd.Dir, cmd.Env = source, append(os.Environ(), "GOWORK="+filepath.Join(source, "go.work"))
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", cmd, err, out)
+			return "", out, err
 		}
 	}
-	return bin, commit
+	return bin, nil, nil
 }
 
 // upgrade is a stack whose programs are replaced under load.
