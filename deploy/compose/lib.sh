@@ -25,7 +25,7 @@ bytes() { wc -c <"$1" | tr -d ' '; }
 in_db() { compose exec -T db sh -c "$1" sh "${@:2}"; }
 
 # sql runs statements from the standard input on a database, as one script that ends at the first error.
-sql() { in_db 'exec psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "${1:-$POSTGRES_DB}"' "$1"; }
+sql() { in_db 'PGOPTIONS=--client-min-messages=warning exec psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "${1:-$POSTGRES_DB}"' "$1"; }
 
 # COUNT_ROWS gives "table count" for each table of the product.
 # shellcheck disable=SC2034 # by those who source this
