@@ -16,7 +16,8 @@ var leftOut = map[string]string{
 	"MEET_EMULATOR_ADDR": "the image's", "MEET_DATA_DIR": "the image's",
 	"NATS_CREDS": "users have passwords", "NATS_NKEY_FILE": "users have passwords",
 	"NATS_CA_FILE": "nothing leaves the machine", "NATS_CERT_FILE": "nothing leaves the machine", "NATS_KEY_FILE": "nothing leaves the machine",
-	"DATABASE_URL": "the stack has a database", "POSTGRES_PORT": "the stack has a database",
+	"OTEL_SERVICE_NAME": "each service has its own",
+	"DATABASE_URL":      "the stack has a database", "POSTGRES_PORT": "the stack has a database",
 }
 
 func TestEverySettingReachesTheServiceWhoseItIs(t *testing.T) {
