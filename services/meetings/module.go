@@ -41,8 +41,8 @@ var Module = fx.Module("meetings",
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),
 	// A module of its own, because inner modules are invoked first: no command is taken before the settings' admin is there.
 	fx.Module("meetings/first", fx.Invoke(func(lc fx.Lifecycle, p *app.Processor, r app.Reads, c app.AdminConfig) {
-		lc.Append(fx.StartHook(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, r, c) }))
-		lc.Append(fx.StartHook(p.PlanPeriodic))
+		lc.Append(fx.StartHook(app.AtStart(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, r, c) })))
+		lc.Append(fx.StartHook(app.AtStart(p.PlanPeriodic)))
 	})),
 	nats.Module,
 )
