@@ -58,6 +58,15 @@ func Program(tb testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
+// BuildCommand is how go builds programs for these tests.
+func BuildCommand() []string {
+	command := []string{"build", "-buildvcs=false"}
+	if raced {
+		command = append(command, "-race")
+	}
+	return command
+}
+
 func compile(ctx context.Context) (string, error) {
 	removeLeftovers()
 	dir, err := tempFolder()
@@ -67,10 +76,7 @@ func compile(ctx context.Context) (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // other users run them too
 		return dir, err
 	}
-	args := []string{"build", "-buildvcs=false", "-tags", "failpoint", "-o", dir + "/"}
-	if raced {
-		args = append(args, "-race")
-	}
+	args := append(BuildCommand(), "-tags", "failpoint", "-o", dir+"/")
 	for _, program := range []string{
 		"services/gateway/cmd/gateway", "services/meetings/cmd/meetings", "services/scheduler/cmd/scheduler",
 		"services/standalone/cmd/meet-middleware", "pkg/googlefake/cmd/google-emulator",

@@ -141,7 +141,8 @@ func buildAt(t *testing.T, commit, dir string) (bin string, out []byte, err erro
 	}
 	for _, cmd := range []*exec.Cmd{
 		exec.CommandContext(t.Context(), "tar", "-x", "-f", archive, "-C", source),
-		exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", bin+"/", "./services/gateway/cmd/gateway", "./services/meetings/cmd/meetings", "./services/scheduler/cmd/scheduler"),
+		exec.CommandContext(t.Context(), "go", append(stacktest.BuildCommand(), "-o", bin+"/",
+			"./services/gateway/cmd/gateway", "./services/meetings/cmd/meetings", "./services/scheduler/cmd/scheduler")...),
 	} {
 		cmd.Dir, cmd.Env = source, append(os.Environ(), "GOWORK="+filepath.Join(source, "go.work"))
 		if out, err := cmd.CombinedOutput(); err != nil {
