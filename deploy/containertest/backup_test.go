@@ -14,8 +14,7 @@ import (
 
 // testBackup leaves the stack running. Google outlives the loss of all that is ours, so the emulator keeps what it has.
 func testBackup(t *testing.T, r *run) {
-	s := r.stack()
-	c := newClient("http://127.0.0.1:" + r.port)
+	s, c := r.running()
 	backedUp, err := c.meetings(r.ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -114,8 +114,10 @@ func (i image) test(t *testing.T, r *run) {
 			t.Errorf("%s tells a password: %s", what, told)
 		}
 	}
+	program := false
 	size := r.layers(name, func(file string, body []byte) {
 		base := path.Base(file)
+		program = program || base == path.Base(c.Entrypoint[0])
 		if i.bare && slices.Contains(strangers, base) || !i.bare && slices.Contains(needless, base) {
 			t.Errorf("holds %s", file)
 		}
@@ -123,6 +125,9 @@ func (i image) test(t *testing.T, r *run) {
 			t.Errorf("%s holds what stands in a file that may not be sent to the build", file)
 		}
 	})
+	if !program {
+		t.Errorf("%s is not in it", c.Entrypoint[0])
+	}
 	wanted := ""
 	if i.most > 0 {
 		wanted = fmt.Sprintf("≤ %d MB", i.most/megabyte)
@@ -182,8 +187,11 @@ func layer(name string, file io.Reader, look func(string, []byte)) (int64, error
 	zip := gzip.NewWriter(&weight)
 	weighed := io.TeeReader(content, zip)
 	err := eachFile(weighed, func(header *tar.Header, file io.Reader) error {
+		if header.Typeflag == tar.TypeDir {
+			return nil
+		}
 		body, err := io.ReadAll(file)
-		look("/"+header.Name, body)
+		look(path.Clean("/"+header.Name), body)
 		return err
 	})
 	if err != nil {

@@ -27,6 +27,11 @@ import (
 
 const productionHost = "meet.clinic.example"
 
+// productionSettings are those that compose.prod.yaml does not start without.
+var productionSettings = []string{
+	"MEET_PUBLIC_URL=https://" + productionHost, "ALLOWED_HOSTS=" + productionHost, "MEET_ADMIN_EMAIL=admin@clinic.example", "GOOGLE_WORKSPACE_DOMAINS=clinic.example",
+}
+
 // testProduction starts the stack as compose.prod.yaml has it, with secrets made up here. Google itself is never asked.
 func testProduction(t *testing.T, r *run) {
 	secrets := filepath.Join(t.TempDir(), "secrets")
@@ -39,10 +44,7 @@ func testProduction(t *testing.T, r *run) {
 	plain, https := r.freePort(), r.freePort()
 	s.project = r.productionName()
 	s.files = append(s.files, "deploy/compose/compose.prod.yaml")
-	s.environ = append(
-		s.environ, "MEET_SECRETS="+secrets, "MEET_BIND=127.0.0.1", "HTTP_PORT="+plain, "HTTPS_PORT="+https,
-		"MEET_PUBLIC_URL=https://"+productionHost, "ALLOWED_HOSTS="+productionHost, "MEET_ADMIN_EMAIL=admin@clinic.example", "GOOGLE_WORKSPACE_DOMAINS=clinic.example",
-	)
+	s.environ = append(append(s.environ, productionSettings...), "MEET_SECRETS="+secrets, "MEET_BIND=127.0.0.1", "HTTP_PORT="+plain, "HTTPS_PORT="+https)
 	if _, err := execute(r.ctx, r.tree, s.environ, "deploy/compose/secrets.sh"); err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,13 @@ func (r *run) stack() *stack {
 	}}
 }
 
+// in is the stack within a part of the test.
+func (s *stack) in(t *testing.T) *stack {
+	within := *s
+	within.run = s.run.in(t)
+	return &within
+}
+
 // compose runs docker compose on the stack, which has to succeed.
 func (s *stack) compose(args ...string) string {
 	s.t.Helper()
@@ -57,17 +64,22 @@ func (s *stack) try(args ...string) (string, error) {
 func (s *stack) up(options ...string) {
 	s.t.Helper()
 	args := append([]string{"up", "-d", "--wait", "--wait-timeout", strconv.Itoa(int(patience.Seconds()))}, options...)
-	for _, service := range slices.Sorted(maps.Keys(s.scale)) {
-		args = append(args, "--scale", service+"="+strconv.Itoa(s.scale[service]))
-	}
-	if _, err := s.try(args...); err != nil {
+	if _, err := s.try(append(args, s.scales()...)...); err != nil {
 		s.t.Fatalf("%v\n%s", err, s.tail())
 	}
 }
 
+// scales are the options of up that keep each service as often as it is.
+func (s *stack) scales() (options []string) {
+	for _, service := range slices.Sorted(maps.Keys(s.scale)) {
+		options = append(options, "--scale", service+"="+strconv.Itoa(s.scale[service]))
+	}
+	return options
+}
+
 // tail is the end of what every service has written.
 func (s *stack) tail() string {
-	out, err := s.try("logs", "--no-color", "--tail", "25")
+	out, err := s.try("logs", "--no-color", "--tail", "12")
 	if err != nil {
 		return err.Error()
 	}
@@ -99,19 +111,21 @@ func (s *stack) published(service, port string) string {
 	return strings.TrimSpace(s.compose("port", service, port))
 }
 
-func testConfigs(_ *testing.T, r *run) {
-	for _, more := range [][]string{
-		nil, {"dev"}, {"prod"}, {"observability"}, {"dev", "observability"}, {"prod", "observability"},
-	} {
-		r.t.Run("compose.yaml "+strings.Join(more, " "), func(t *testing.T) {
-			s := r.in(t).stack()
-			for _, name := range more {
+func testConfigs(t *testing.T, r *run) {
+	for _, names := range [][]string{{}, {"dev"}, {"prod"}, {"observability"}, {"dev", "observability"}, {"prod", "observability"}} {
+		t.Run(strings.Join(append([]string{"compose"}, names...), " "), func(t *testing.T) {
+			r := r.in(t)
+			s := r.stack()
+			if slices.Contains(names, "prod") {
+				s.environ = append(s.environ, productionSettings...)
+			}
+			for _, name := range names {
 				s.files = append(s.files, "deploy/compose/compose."+name+".yaml")
 			}
 			s.compose("config", "-q")
 		})
 	}
-	r.t.Run("from the root", func(t *testing.T) {
+	t.Run("from the root", func(t *testing.T) {
 		s := r.in(t).stack()
 		s.files = nil
 		if services := strings.Fields(s.compose("config", "--services")); !slices.Contains(services, "gateway") {
@@ -122,17 +136,25 @@ func testConfigs(_ *testing.T, r *run) {
 
 // testStack leaves the stack running.
 func testStack(t *testing.T, r *run) {
-	port := r.freePort()
-	r.port = port
-	s := r.stack()
 	begin := time.Now()
-	s.up("--no-build")
+	s, c := r.running()
 	r.atMost("stack: up --wait from built images", time.Since(begin), 20*time.Second)
-	c := newClient("http://127.0.0.1:" + port)
 	r.answers(c)
-	t.Run("its containers may do little", func(t *testing.T) { testConfinement(t, r.in(t).stack()) })
-	t.Run("it holds little memory when idle", func(t *testing.T) { testMemory(t, r.in(t).stack()) })
+	t.Run("its containers may do little", func(t *testing.T) { testConfinement(t, s.in(t)) })
+	t.Run("it holds little memory when idle", func(t *testing.T) { testMemory(t, s.in(t)) })
 	t.Run("a client's calls are answered as ever", func(t *testing.T) { testREST(t, r.in(t), c) })
+}
+
+// running is the stack, started if it does not run yet, and a client of it.
+func (r *run) running() (*stack, *client) {
+	r.t.Helper()
+	if r.port == "" {
+		port, s := r.freePort(), r.stack()
+		s.environ = append(s.environ, "WEB_PORT="+port)
+		s.up("--no-build")
+		r.port = port
+	}
+	return r.stack(), newClient("http://127.0.0.1:" + r.port)
 }
 
 func testConfinement(t *testing.T, s *stack) {
@@ -285,7 +307,7 @@ func bytesOf(text string) (float64, error) {
 	if part[3] != "" {
 		base = 1024
 	}
-	for range strings.Index("kMG", strings.ToLower(part[2])) + 1 {
+	for range strings.Index("kmg", strings.ToLower(part[2])) + 1 {
 		n *= base
 	}
 	return n, err

@@ -188,10 +188,10 @@ func (s *storm) end() error {
 
 // testStorm leaves the stack running, with what was made in it.
 func testStorm(t *testing.T, r *run) {
-	s := r.stack()
+	s, c := r.running()
 	s.environ = append(s.environ, "MEET_EMULATOR_CONTROL=True") // so that it tells what it has made
 	s.up("--no-build")
-	c := newClient("http://127.0.0.1:" + r.port)
+	s.slowGoogle()
 	before, err := c.meetings(r.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +238,11 @@ func testStorm(t *testing.T, r *run) {
 	for _, service := range []string{"gateway", "meetings", "scheduler", "nats", "db", "emulator", "front"} {
 		after("kill -9 and up of the only "+service, func() {
 			kill(service)
-			s.up("--no-build", "--no-recreate")
+			// Without --wait, which gives up at who is not healthy for want of what was killed.
+			s.compose(append([]string{"up", "-d", "--no-build", "--no-recreate"}, s.scales()...)...)
+			if service == "emulator" { // which has forgotten it
+				s.slowGoogle()
+			}
 		})
 	}
 	for _, service := range []string{"nats", "db"} {
@@ -249,6 +253,7 @@ func testStorm(t *testing.T, r *run) {
 	}
 	r.note("under load: meetings created", "", "%d in %s", len(load.promises), time.Since(begin).Round(time.Second))
 	t.Logf("answers: %v", load.answers)
+	s.healthy()
 	s.atRest()
 	s.verify(c, before, load)
 }
@@ -295,10 +300,29 @@ func (s *stack) requests() map[string]float64 {
 	return counts
 }
 
+// slowGoogle makes Google take its usual time to make an event, so that the callers wait and are not as many as the machine can do.
+func (s *stack) slowGoogle() {
+	s.t.Helper()
+	s.compose("exec", "-T", "nats", "wget", "-qO-", "--header", "Content-Type: application/json", "--post-data", `[{"match":"POST /calendar/v3/","latency":"250ms"}]`, "http://emulator:8090/_emulator/faults")
+}
+
 // within reads a page that is not published. NATS is on the network of all programs, and its image has a wget.
 func (s *stack) within(url string) string {
 	s.t.Helper()
 	return s.compose("exec", "-T", "nats", "wget", "-qO-", url)
+}
+
+// healthy returns once all services are.
+func (s *stack) healthy() {
+	s.t.Helper()
+	s.until(patience, "healthy", func(context.Context) (bool, error) {
+		for _, c := range s.containers("") {
+			if c.State.Health.Status != "healthy" {
+				return false, fmt.Errorf("%s is %s", c.service(), c.State.Health.Status)
+			}
+		}
+		return true, nil
+	})
 }
 
 // sql asks the stack's database.
