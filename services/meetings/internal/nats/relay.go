@@ -141,6 +141,9 @@ type leader struct {
 	marked    int64
 	// first is the first message that the stream holds.
 	first uint64
+	// refill is the end of the message ids while a stream that was emptied gets its events again: it may still know their own ids, and
+	// what is swallowed at first would come out of order.
+	refill string
 	// swept, compared and kept are when it was last looked for lost jobs, for lost streams, and for old rows.
 	swept, compared, kept time.Time
 	// missed are the dispatches whose messages were not there at the last look. Only those missed twice are sent again: an outcome
@@ -263,7 +266,7 @@ func (l *leader) publishEvents(ctx context.Context) (int, error) {
 	if l.behind {
 		events, err = l.lead.EventsAfter(ctx, l.published, publishWindow)
 		if err == nil && len(events) == 0 {
-			l.behind = false
+			l.behind, l.refill = false, ""
 		}
 	}
 	if err == nil && !l.behind {
@@ -306,13 +309,15 @@ func (l *leader) mark(ctx context.Context) error {
 func (l *leader) publish(ctx context.Context, events []app.LoggedEvent) (uint64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, publishWait, fmt.Errorf("MEET_EVENTS acknowledged nothing within %s", publishWait))
 	defer cancel()
-	last, swallowed, err := l.send(ctx, events, "")
+	last, swallowed, err := l.send(ctx, events, l.refill)
 	if err != nil || len(swallowed) == 0 {
 		return last, err
 	}
-	again, _, err := l.send(ctx, swallowed, "."+strconv.FormatUint(l.first, 10))
+	again, _, err := l.send(ctx, swallowed, refillOf(l.first))
 	return max(last, again), err
 }
+
+func refillOf(first uint64) string { return "." + strconv.FormatUint(first, 10) }
 
 func (l *leader) send(ctx context.Context, events []app.LoggedEvent, suffix string) (last uint64, swallowed []app.LoggedEvent, err error) {
 	js := l.bus.JetStream()
@@ -507,6 +512,9 @@ func (l *leader) recover(ctx context.Context) error {
 			return err
 		}
 		if now.PublishedSeq < state.PublishedSeq {
+			if emptied {
+				l.refill = refillOf(l.first)
+			}
 			l.log.WarnContext(ctx, "MEET_EVENTS lost messages; they are published again", "after_sequence", now.PublishedSeq, "up_to", state.PublishedSeq)
 		}
 	}

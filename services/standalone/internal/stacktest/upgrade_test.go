@@ -213,15 +213,17 @@ func (u *upgrade) life(ctx context.Context, c *stacktest.Client, reference strin
 	u.grown = make(chan struct{})
 	u.mu.Unlock()
 	path := "meetings/" + strconv.FormatInt(p.ID, 10) + "/"
-	changed := "Visit " + reference + " changed"
-	answer, err = u.ask(ctx, c, http.MethodPatch, path, "change-"+reference, map[string]any{"summary": changed})
+	start := p.Start.AddDate(0, 0, 1)
+	answer, err = u.ask(ctx, c, http.MethodPatch, path, "change-"+reference, map[string]any{"scheduled_start": start, "scheduled_end": start.Add(time.Hour)})
 	if err != nil || answer.Status != http.StatusOK {
 		return fmt.Errorf("change %s: %d %s, %w", reference, answer.Status, answer.Body, err)
 	}
-	p.Summary = changed
-	var seen struct{ Summary string }
+	p.Start, p.End = start, start.Add(time.Hour)
+	var seen struct {
+		Start time.Time `json:"scheduled_start"`
+	}
 	answer, err = u.ask(ctx, c, http.MethodGet, path, "", nil)
-	if err = errors.Join(err, answer.Into(&seen)); err != nil || answer.Status != http.StatusOK || seen.Summary != changed {
+	if err = errors.Join(err, answer.Into(&seen)); err != nil || answer.Status != http.StatusOK || !seen.Start.Equal(start) {
 		return fmt.Errorf("read %s: %d %s, %w", reference, answer.Status, answer.Body, err)
 	}
 	u.mu.Lock()
