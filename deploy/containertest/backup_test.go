@@ -15,6 +15,8 @@ import (
 // testBackup leaves the stack running. Google outlives the loss of all that is ours, so the emulator keeps what it has.
 func testBackup(t *testing.T, r *run) {
 	s, c := r.running()
+	s.healthy()
+	s.atRest() // what is not done yet would be done after the restore
 	backedUp, err := c.meetings(r.ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -254,7 +254,9 @@ func testStorm(t *testing.T, r *run) {
 	r.note("under load: meetings created", "", "%d in %s", len(load.promises), time.Since(begin).Round(time.Second))
 	t.Logf("answers: %v", load.answers)
 	s.healthy()
+	begin = time.Now()
 	s.atRest()
+	r.note("under load: at rest after the last answer", "", "%s", time.Since(begin).Round(100*time.Millisecond))
 	s.verify(c, before, load)
 }
 
@@ -303,7 +305,10 @@ func (s *stack) requests() map[string]float64 {
 // slowGoogle makes Google take its usual time to make an event, so that the callers wait and are not as many as the machine can do.
 func (s *stack) slowGoogle() {
 	s.t.Helper()
-	s.compose("exec", "-T", "nats", "wget", "-qO-", "--header", "Content-Type: application/json", "--post-data", `[{"match":"POST /calendar/v3/","latency":"250ms"}]`, "http://emulator:8090/_emulator/faults")
+	s.until(patience, "the emulator listens", func(context.Context) (bool, error) {
+		_, err := s.try("exec", "-T", "nats", "wget", "-qO-", "--header", "Content-Type: application/json", "--post-data", `[{"match":"POST /calendar/v3/","latency":"250ms"}]`, "http://emulator:8090/_emulator/faults")
+		return err == nil, err
+	})
 }
 
 // within reads a page that is not published. NATS is on the network of all programs, and its image has a wget.
@@ -334,7 +339,6 @@ func (s *stack) sql(query string) (string, error) {
 // atRest returns once no job is due or under way and all events are numbered and published.
 func (s *stack) atRest() {
 	s.t.Helper()
-	begin := time.Now()
 	var left string
 	s.until(3*time.Minute, "at rest", func(context.Context) (bool, error) {
 		var err error
@@ -345,7 +349,6 @@ func (s *stack) atRest() {
 		}
 		return left == "0", err
 	})
-	s.note("under load: at rest after the last answer", "", "%s", time.Since(begin).Round(100*time.Millisecond))
 }
 
 // verify checks that every answer was true and that nothing else is there.
