@@ -17,31 +17,18 @@ import (
 // builtTag lets who works on this test leave out the building.
 var builtTag = flag.String("images", "", "tag of images that are there already, which are used and kept; absent: they are built, and removed at the end")
 
-// interrupted ends with the first SIGINT or SIGTERM, which go test hands on, so that what runs is given up and cleaned away.
-var interrupted context.Context
-
 // cleaning bounds the removal of all that is left at the end, which happens within go test's own -timeout.
 const cleaning = 90 * time.Second
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	var stop context.CancelFunc
-	interrupted, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := m.Run()
-	stop()
-	os.Exit(status)
-}
 
 // TestContainers is one test because its parts share images that take minutes to build, and a stack.
 func TestContainers(t *testing.T) {
 	if out, err := exec.Command("docker", "info", "--format", "{{.ServerVersion}}").CombinedOutput(); err != nil {
 		t.Fatalf("no Docker engine answers: %v\n%s", err, out)
 	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	t.Cleanup(func() { cancel(nil) })
-	context.AfterFunc(interrupted, func() { cancel(errors.New("interrupted")) })
+	// What runs is given up at the first signal, and then cleaned away.
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
+	t.Cleanup(stop)
 	if end, ok := t.Deadline(); ok {
-		var stop context.CancelFunc
 		ctx, stop = context.WithDeadlineCause(ctx, end.Add(-cleaning), errors.New("go test's -timeout comes near"))
 		t.Cleanup(stop)
 	}
