@@ -7,7 +7,7 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"log"
+	"log" //nolint:depguard // the loader of charts writes there
 	"os"
 	"path"
 	"path/filepath"
@@ -37,8 +37,6 @@ const (
 	chartDir  = "meet-middleware"
 	release   = "prod"
 	namespace = "meet"
-	// prefix of everything's name under that release.
-	prefix = "prod-meet"
 )
 
 func TestMain(m *testing.M) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql"
@@ -61,7 +62,7 @@ func (h *history) record(t *testing.T, recording []rulefmt.Rule, at time.Time) {
 	appender := h.storage.Appender(t.Context())
 	for _, r := range recording {
 		for _, s := range h.ask(t, r.Expr, at) {
-			name := labels.NewBuilder(s.Metric).Set(labels.MetricName, r.Record).Labels()
+			name := labels.NewBuilder(s.Metric).Set(model.MetricNameLabel, r.Record).Labels()
 			if _, err := appender.Append(0, name, at.UnixMilli(), s.F); err != nil {
 				t.Fatal(err)
 			}

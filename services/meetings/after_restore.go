@@ -185,7 +185,7 @@ func (a AfterRestore) lost(path string) (each func(app.LostEvent) error, done fu
 	if path == "" {
 		return func(app.LostEvent) error { return nil }, func() error { return nil }, nil
 	}
-	var to io.Writer = a.Out
+	to := a.Out
 	closed := func() error { return nil }
 	if path != "-" {
 		file, err := os.OpenFile(filepath.Clean(path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)

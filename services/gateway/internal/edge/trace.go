@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"go.opentelemetry.io/otel/semconv/v1.43.0"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/meet-middleware/meet-middleware/pkg/tracing"

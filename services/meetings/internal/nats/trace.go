@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/semconv/v1.43.0"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
@@ -37,7 +37,7 @@ func (c *Commands) begin(ctx context.Context, batch []*received) (transaction co
 		switch {
 		case !span.IsRecording():
 		case first == nil:
-			first = own
+			first = own //nolint:fatcontext // one of them, not one in another
 		default:
 			others, links = append(others, r), append(links, trace.Link{SpanContext: span.SpanContext()})
 		}

@@ -23,8 +23,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/fx"
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/fx"
 	"golang.org/x/oauth2/google"
 	directory "google.golang.org/api/admin/directory/v1"
 	"google.golang.org/api/calendar/v3"
