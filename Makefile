@@ -263,7 +263,6 @@ verify/breaking: $(TOOLS)/buf ## the protos break nobody who uses the last relea
 .PHONY: verify/deploy
 verify/deploy: ## charts, rules, dashboards and images' inputs are well-formed and agree with the programs
 	@cd deploy
-	GOWORK=off go vet -tags container ./...
 	GOWORK=off go test $(TEST_FLAGS) ./...
 
 # ---- generate
