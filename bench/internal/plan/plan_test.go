@@ -12,8 +12,8 @@ import (
 	"github.com/meet-middleware/meet-middleware/bench/internal/report"
 )
 
-// The whole tool, quick, on the real program. What is judged is CPU time, with three times the target's: that hardly depends
-// on what else the machine does, as operations a second would.
+// The whole tool, quick, on the real program. What is judged is CPU time, with three times the target's. On a machine that does other
+// things already, as beside other packages' tests, the same work was seen to take five times as much even so: there it is ten times.
 func TestARunMeasuresEverythingAndIsFarFromTooDear(t *testing.T) {
 	if testing.Short() || runtime.GOOS != "linux" {
 		t.Skip("builds and starts the program, and reads /proc")
@@ -31,6 +31,11 @@ func TestARunMeasuresEverythingAndIsFarFromTooDear(t *testing.T) {
 			t.Log(r.Markdown())
 		}
 	}()
+	slack := 3.0
+	if load := r.Machine.LoadAverage(); 2*load > float64(r.Machine.Cores) {
+		slack = 10
+		t.Logf("load %.1f on %d cores: ten times the targets are judged, not three", load, r.Machine.Cores)
+	}
 	for _, want := range []struct {
 		op, setting string
 		cpu         float64 // ms; 0: no target
@@ -61,8 +66,8 @@ func TestARunMeasuresEverythingAndIsFarFromTooDear(t *testing.T) {
 		if row.GoogleCalls < want.least || row.GoogleCalls > want.most {
 			t.Errorf("%s: %.3f Google calls, want %v to %v", name, row.GoogleCalls, want.least, want.most)
 		}
-		if want.cpu > 0 && row.CPU() > 3*want.cpu {
-			t.Errorf("%s: %.2f ms of CPU, three times the target is %.2f", name, row.CPU(), 3*want.cpu)
+		if want.cpu > 0 && row.CPU() > slack*want.cpu {
+			t.Errorf("%s: %.2f ms of CPU, %v times the target is %.2f", name, row.CPU(), slack, slack*want.cpu)
 		}
 	}
 	if len(r.Limits.Commits) != 4 || r.Limits.Inserted < 6 || r.Limits.Updated < 2 {

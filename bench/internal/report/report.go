@@ -52,6 +52,13 @@ type Machine struct {
 	Load     string  `json:"load"`     // averages of the run queue before the run
 }
 
+// LoadAverage is that of the last minute before the run; 0 where the system tells none.
+func (m Machine) LoadAverage() float64 {
+	minute, _, _ := strings.Cut(m.Load, " ")
+	load, _ := strconv.ParseFloat(minute, 64) // empty: 0
+	return load
+}
+
 // Versions of what was measured.
 type Versions struct {
 	Product  string `json:"product"`
