@@ -176,6 +176,13 @@ func run(program string, stderr io.Writer, startTimeout, stopTimeout time.Durati
 	return p.stop(app, log, <-ended, nil)
 }
 
+// Subcommand runs what a program does in place of running, and returns its exit status for os.Exit. ctx ends at SIGTERM or SIGINT.
+func Subcommand(run func(ctx context.Context) int) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx)
+}
+
 // Graph writes what a program of these options is wired from, in Graphviz's language. Constructors
 // run, hooks do not.
 func Graph(w io.Writer, opts ...fx.Option) error {

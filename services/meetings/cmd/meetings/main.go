@@ -4,8 +4,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 	_ "time/tzdata" // images carry no zone files
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
@@ -18,7 +16,7 @@ const program = "meetings"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "after-restore" {
-		os.Exit(afterRestore())
+		os.Exit(lifecycle.Subcommand(afterRestore))
 	}
 	settings := config.Main[meetings.Settings](program, os.Args[1:])
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
@@ -27,8 +25,6 @@ func main() {
 	os.Exit(lifecycle.Run(program, meetings.Program(settings)))
 }
 
-func afterRestore() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func afterRestore(ctx context.Context) int {
 	return meetings.LoadAfterRestore(program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
 }

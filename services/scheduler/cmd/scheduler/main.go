@@ -4,8 +4,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 	_ "time/tzdata" // images carry no zone files
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
@@ -18,7 +16,7 @@ const program = "scheduler"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "doctor" { // before the settings are refused: it says what is wrong with them
-		os.Exit(doctor())
+		os.Exit(lifecycle.Subcommand(doctor))
 	}
 	settings := config.Main[scheduler.Settings](program, os.Args[1:])
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
@@ -27,8 +25,6 @@ func main() {
 	os.Exit(lifecycle.Run(program, scheduler.Program(settings)))
 }
 
-func doctor() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func doctor(ctx context.Context) int {
 	return scheduler.LoadDoctor(program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
 }

@@ -4,8 +4,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 	_ "time/tzdata" // images carry no zone files
 
 	"github.com/meet-middleware/meet-middleware/pkg/config"
@@ -18,10 +16,10 @@ const program = "meet-middleware"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "doctor" { // before the settings are refused: it says what is wrong with them
-		os.Exit(doctor())
+		os.Exit(lifecycle.Subcommand(doctor))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "after-restore" {
-		os.Exit(afterRestore())
+		os.Exit(lifecycle.Subcommand(afterRestore))
 	}
 	settings := config.Main[standalone.Settings](program, os.Args[1:])
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
@@ -30,14 +28,10 @@ func main() {
 	os.Exit(lifecycle.Run(program, standalone.Program(settings)))
 }
 
-func doctor() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func doctor(ctx context.Context) int {
 	return standalone.LoadDoctor(ctx, program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
 }
 
-func afterRestore() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func afterRestore(ctx context.Context) int {
 	return standalone.LoadAfterRestore(program, os.Environ(), os.Stdout, os.Stderr).Run(ctx, os.Args[2:])
 }
