@@ -213,11 +213,7 @@ func (a AfterRestore) tell(r app.RestoreReport, f restoreFlags) error {
 		newest = "the newest of " + r.State.Newest.Format(time.RFC3339)
 	}
 	say("database: %d events, %s; the last sequence is %d", r.State.Events, newest, r.State.LastSeq)
-	lost := 0
-	for _, n := range r.Lost {
-		lost += n
-	}
-	if lost > 0 {
+	if lost := r.LostEvents(); lost > 0 {
 		say("lost: MEET_EVENTS had %d events up to sequence %d that the database does not know:", lost, r.LastLost)
 		for _, kind := range r.Types() {
 			say("  %6d %s", r.Lost[kind], kind)

@@ -204,7 +204,7 @@ func (a *AfterRestore) renew(ctx context.Context, db Restored, o RestoreOptions,
 	e := audit.Entry{
 		At: now, Principal: restorePrincipal, Role: string(access.Internal), Action: restoreAction, SubjectKind: audit.Database, SubjectID: r.State.Identity, Outcome: audit.OK,
 		Before: audit.Fields{"sequence": r.State.LastSeq},
-		After:  audit.Fields{"sequence": r.Sequence, "backup": o.Backup, "taken_at": moment(o.TakenAt), "lost_events": lostEvents(r.Lost)},
+		After:  audit.Fields{"sequence": r.Sequence, "backup": o.Backup, "taken_at": moment(o.TakenAt), "lost_events": r.LostEvents()},
 	}
 	line, err := e.Line()
 	if err != nil {
@@ -217,8 +217,9 @@ func (a *AfterRestore) renew(ctx context.Context, db Restored, o RestoreOptions,
 	return err
 }
 
-func lostEvents(byType map[string]int) (n int) {
-	for _, of := range byType {
+// LostEvents is how many events only MEET_EVENTS had.
+func (r *RestoreReport) LostEvents() (n int) {
+	for _, of := range r.Lost {
 		n += of
 	}
 	return n
