@@ -33,15 +33,18 @@ type Lag struct {
 	consumed map[durable]struct{}
 }
 
+// everywhere ends the help of what all instances read from the one server.
+const everywhere = " Every instance shows the same: max, not sum."
+
 var (
 	durableLabels   = []string{"stream", "consumer"}
 	streamLabels    = []string{"stream"}
-	pendingDesc     = prometheus.NewDesc("meet_consumer_pending", "Messages of a durable consumer that were handed to nobody yet. Every instance shows the same: max, not sum.", durableLabels, nil)
-	ackPendingDesc  = prometheus.NewDesc("meet_consumer_ack_pending", "Messages of a durable consumer that were handed out and not settled. Every instance shows the same: max, not sum.", durableLabels, nil)
-	redeliveredDesc = prometheus.NewDesc("meet_consumer_redelivered", "Messages of a durable consumer that were handed out more than once and are not settled. Every instance shows the same: max, not sum.", durableLabels, nil)
-	messagesDesc    = prometheus.NewDesc("meet_stream_messages", "Messages that a stream holds; MEET_DEAD holds dead letters. Every instance shows the same: max, not sum.", streamLabels, nil)
-	bytesDesc       = prometheus.NewDesc("meet_stream_bytes", "Bytes that a stream holds. Every instance shows the same: max, not sum.", streamLabels, nil)
-	storedDesc      = prometheus.NewDesc("meet_stream_stored_total", "Messages that were ever stored in a stream, by its last sequence; starts anew when NATS loses its store. Every instance shows the same: max, not sum.", streamLabels, nil)
+	pendingDesc     = prometheus.NewDesc("meet_consumer_pending", "Messages of a durable consumer that were handed to nobody yet."+everywhere, durableLabels, nil)
+	ackPendingDesc  = prometheus.NewDesc("meet_consumer_ack_pending", "Messages of a durable consumer that were handed out and not settled."+everywhere, durableLabels, nil)
+	redeliveredDesc = prometheus.NewDesc("meet_consumer_redelivered", "Messages of a durable consumer that were handed out more than once and are not settled."+everywhere, durableLabels, nil)
+	messagesDesc    = prometheus.NewDesc("meet_stream_messages", "Messages that a stream holds; MEET_DEAD holds dead letters."+everywhere, streamLabels, nil)
+	bytesDesc       = prometheus.NewDesc("meet_stream_bytes", "Bytes that a stream holds."+everywhere, streamLabels, nil)
+	storedDesc      = prometheus.NewDesc("meet_stream_stored_total", "Messages that were ever stored in a stream, by its last sequence; starts anew when NATS loses its store."+everywhere, streamLabels, nil)
 	reconnectsDesc  = prometheus.NewDesc("meet_nats_reconnects_total", "How often the connection to NATS was lost and is back.", nil, nil)
 )
 
