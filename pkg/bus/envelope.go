@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 // Headers of ours. A client's own headers never travel: Nats-* ones would act on the server.
@@ -25,7 +27,6 @@ const (
 	headerBodyHash  = "Meet-Body-Hash"
 	headerRequestID = "Meet-Request-Id"
 	headerRemote    = "Meet-Remote-Addr"
-	headerTrace     = "traceparent"
 
 	// HeaderReason says on a dead letter why it is one; HeaderSubject says where it was.
 	HeaderReason  = "Meet-Dead-Reason"
@@ -69,7 +70,7 @@ func (e Envelope) header() nats.Header {
 	set(h, headerBodyHash, e.BodyHash)
 	set(h, headerRequestID, e.RequestID)
 	set(h, headerRemote, e.RemoteAddr)
-	set(h, headerTrace, e.Traceparent)
+	set(h, tracing.Header, e.Traceparent)
 	return h
 }
 
@@ -81,7 +82,7 @@ func ParseEnvelope(h nats.Header) (Envelope, error) {
 	}
 	e := Envelope{
 		CommandID: id, Reply: h.Get(headerReply), BodyHash: h.Get(headerBodyHash), RequestID: h.Get(headerRequestID),
-		RemoteAddr: h.Get(headerRemote), Traceparent: h.Get(headerTrace),
+		RemoteAddr: h.Get(headerRemote), Traceparent: h.Get(tracing.Header),
 	}
 	if e.Reply != "" && (!strings.HasPrefix(e.Reply, inboxPrefix) || strings.ContainsAny(e.Reply, "*> \t\r\n")) {
 		return Envelope{}, errNoInbox // meetings may publish where the sender may not

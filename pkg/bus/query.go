@@ -53,7 +53,7 @@ func ask[Req, Resp proto.Message](ctx context.Context, b *Bus, q subject.Query[R
 	origin := OriginOf(ctx)
 	set(header, headerRequestID, origin.RequestID)
 	set(header, headerRemote, origin.RemoteAddr)
-	set(header, headerTrace, tracing.Traceparent(ctx))
+	set(header, tracing.Header, tracing.Traceparent(ctx))
 	msg, err := b.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: string(q), Data: body, Header: header})
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
@@ -135,7 +135,7 @@ func (s *Queries) asked(h micro.Headers) (context.Context, error) {
 	if !sound(origin.RequestID, origin.RemoteAddr) {
 		return nil, errUnsound
 	}
-	ctx, _ := tracing.Parent(s.ctx, get(headerTrace))
+	ctx, _ := tracing.Parent(s.ctx, get(tracing.Header))
 	return WithOrigin(WithPrincipal(ctx, p), origin), nil
 }
 

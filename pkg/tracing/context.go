@@ -10,6 +10,9 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
+// Header is the name of the header of a request or a message that carries a traceparent (Trace Context §3.2).
+const Header = "traceparent"
+
 // maxParent bounds a traceparent: longer ones are of no version that there is (Trace Context §3.2).
 const maxParent = 256
 
@@ -17,19 +20,19 @@ const maxParent = 256
 type header string
 
 func (h *header) Get(key string) string {
-	if key == "traceparent" {
+	if key == Header {
 		return string(*h)
 	}
 	return ""
 }
 
 func (h *header) Set(key, value string) {
-	if key == "traceparent" {
+	if key == Header {
 		*h = header(value)
 	}
 }
 
-func (h *header) Keys() []string { return []string{"traceparent"} }
+func (h *header) Keys() []string { return []string{Header} }
 
 // Traceparent is the W3C trace context of ctx's span, as a header or a row carries it; empty where there is none.
 func Traceparent(ctx context.Context) string {

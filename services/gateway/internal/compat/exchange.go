@@ -16,6 +16,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
@@ -93,7 +94,7 @@ func (x *exchange) caller() (backend.Caller, error) {
 	c := backend.Caller{
 		Principal: x.principal(), Route: x.r.Method + " " + x.r.URL.Path,
 		RequestID: logging.ID(ctx, logging.RequestID), RemoteAddr: x.r.RemoteAddr,
-		Traceparent: x.r.Header.Get("Traceparent"), // the port lets a well-formed one through alone
+		Traceparent: x.r.Header.Get(tracing.Header), // the port lets a well-formed one through alone
 	}
 	if keys, shown := x.r.Header["Idempotency-Key"]; shown {
 		c.IdempotencyKey = keys[0]

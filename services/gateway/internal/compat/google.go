@@ -12,6 +12,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
 
@@ -58,7 +59,7 @@ func (a *API) googleCalendar(w http.ResponseWriter, r *http.Request) {
 		}
 		caller := backend.Caller{
 			Principal: bus.Principal{Name: "google-calendar", Role: bus.Gateway.Role}, Route: r.Method + " " + pushPath,
-			RequestID: logging.ID(r.Context(), logging.RequestID), RemoteAddr: r.RemoteAddr, Traceparent: r.Header.Get("Traceparent"),
+			RequestID: logging.ID(r.Context(), logging.RequestID), RemoteAddr: r.RemoteAddr, Traceparent: r.Header.Get(tracing.Header),
 		}
 		return backend.Do(r.Context(), a.backend, subject.CalendarNoticed, caller, &meetv1.CalendarNoticedRequest{ChannelId: channel, TokenHash: told})
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 	throttle "github.com/meet-middleware/meet-middleware/services/gateway/internal/limit"
@@ -184,7 +185,7 @@ func (a *API) open(x *exchange, c *credentialsBody) (*meetv1.User, time.Time, er
 func (x *exchange) itself() backend.Caller {
 	return backend.Caller{
 		Principal: bus.Gateway, Route: x.r.Method + " " + x.r.URL.Path, RequestID: logging.ID(x.r.Context(), logging.RequestID), RemoteAddr: x.r.RemoteAddr,
-		Traceparent: x.r.Header.Get("Traceparent"),
+		Traceparent: x.r.Header.Get(tracing.Header),
 	}
 }
 

@@ -14,15 +14,13 @@ import (
 // scope is the instrumentation scope of the spans of requests.
 const scope = "github.com/meet-middleware/meet-middleware/services/gateway/internal/edge"
 
-const headerTraceparent = "Traceparent"
-
 // trace makes ctx part of the trace that the caller names, and begins the request's span where something is traced. The header of
 // r then names that span: whoever asks others on behalf of the request passes it on. A header that names no trace is removed.
 func (o *observer) trace(ctx context.Context, r *http.Request, path string) context.Context {
-	if parent := r.Header.Get(headerTraceparent); parent != "" {
+	if parent := r.Header.Get(tracing.Header); parent != "" {
 		var ok bool
 		if ctx, ok = tracing.Parent(ctx, parent); !ok {
-			r.Header.Del(headerTraceparent)
+			r.Header.Del(tracing.Header)
 		}
 	}
 	if o.tracer == nil {
@@ -35,7 +33,7 @@ func (o *observer) trace(ctx context.Context, r *http.Request, path string) cont
 	}
 	ctx, _ = o.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(method), semconv.HTTPRoute(route)))
-	r.Header.Set(headerTraceparent, tracing.Traceparent(ctx))
+	r.Header.Set(tracing.Header, tracing.Traceparent(ctx))
 	return ctx
 }
 

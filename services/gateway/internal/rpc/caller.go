@@ -10,6 +10,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/fault"
 	"github.com/meet-middleware/meet-middleware/pkg/logging"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/auth"
 	"github.com/meet-middleware/meet-middleware/services/gateway/internal/backend"
 )
@@ -18,7 +19,6 @@ const (
 	headerIdempotencyKey = "Idempotency-Key"
 	headerReplayed       = "Idempotency-Replayed"
 	headerPrefer         = "Prefer"
-	headerTraceparent    = "Traceparent"
 
 	// maxIdempotencyKey in bytes.
 	maxIdempotencyKey = 255
@@ -37,7 +37,7 @@ func callerOf(ctx context.Context, req connect.AnyRequest) (backend.Caller, erro
 		Route:          http.MethodPost + " " + req.Spec().Procedure,
 		RequestID:      logging.ID(ctx, logging.RequestID),
 		RemoteAddr:     req.Peer().Addr,
-		Traceparent:    header.Get(headerTraceparent),
+		Traceparent:    header.Get(tracing.Header),
 	}, nil
 }
 

@@ -14,9 +14,6 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 )
 
-// headerTrace carries W3C trace context in a job's message.
-const headerTrace = "traceparent"
-
 // begin begins a span for each command, as its sender's child: what a command makes, events and jobs, is of its own trace. They
 // share one transaction, whose span is the child of the first that is recorded and is linked with the others (OpenTelemetry
 // messaging conventions on batches). ctx is that span's; committed ends it.
@@ -82,7 +79,7 @@ func sendJob(b sender, msg *nats.Msg, traceparent string) (*nats.Msg, trace.Span
 		return msg, tracing.None
 	}
 	travels, span := b.Sending(traceparent, msg.Subject)
-	msg.Header[headerTrace] = []string{travels}
+	msg.Header[tracing.Header] = []string{travels}
 	return msg, span
 }
 

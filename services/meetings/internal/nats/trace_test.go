@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
@@ -43,7 +44,7 @@ func TestAJobIsOfTheTraceOfTheCommandThatWantedItLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sent, err := stream.GetLastMsgForSubject(t.Context(), string(subject.SyncMeeting)); err != nil || sent.Header.Get(headerTrace) != first {
+	if sent, err := stream.GetLastMsgForSubject(t.Context(), string(subject.SyncMeeting)); err != nil || sent.Header.Get(tracing.Header) != first {
 		t.Errorf("sent again it is %+v, %v", sent, err)
 	}
 

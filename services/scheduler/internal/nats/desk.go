@@ -14,6 +14,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/tracing"
 )
 
 // desk takes the messages of one class of jobs, works on so many at once, and tells NATS of all that are here that they are
@@ -32,9 +33,6 @@ type desk struct {
 	mu   sync.Mutex
 	held map[jetstream.Msg]struct{} // in hand or waiting here
 }
-
-// headerTrace carries W3C trace context in a job's message.
-const headerTrace = "traceparent"
 
 // newDesk makes a desk of so many workers; zero times of c are the usual ones.
 func newDesk(c Config, b *bus.Bus, class string, workers int, m *Metrics, log *slog.Logger) *desk {
@@ -92,7 +90,7 @@ func (d *desk) run(ctx context.Context, work func(context.Context, jetstream.Msg
 }
 
 func (d *desk) begin(ctx context.Context, msg jetstream.Msg, work func(context.Context, jetstream.Msg)) {
-	ctx, span := d.bus.Received(ctx, msg.Headers().Get(headerTrace), msg.Subject())
+	ctx, span := d.bus.Received(ctx, msg.Headers().Get(tracing.Header), msg.Subject())
 	defer span.End()
 	defer func() {
 		if p := recover(); p != nil {
