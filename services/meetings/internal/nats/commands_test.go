@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -227,29 +228,48 @@ func TestACommandThatCantBeCarriedOutNowComesAgain(t *testing.T) {
 
 func TestAStopHandsNothingToTheLease(t *testing.T) {
 	w := newWorld(t)
-	s, b := w.newStore(t), w.newBus(t)
+	s, b, ctx := w.newStore(t), w.newBus(t), within(t)
 	gate := make(chan struct{})
-	store := moody{s, func(*app.Unit) error { <-gate; return nil }}
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	held := make(chan struct{}, 1)
+	store := moody{s, func(*app.Unit) error {
+		select {
+		case held <- struct{}{}:
+		default:
+		}
+		<-gate
+		return nil
+	}}
 	running, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- NewCommands(b, app.NewProcessor(store, Codec{}, w.clock.Now, quiet()), metrics(t, s, w.clock.Now), quiet()).Run(running)
 	}()
-	const n = maxBatch + prefetch + 100 // a batch in hand, a full queue, and some that were fetched and fit in neither
-	for range n {
+	publish := func() {
+		t.Helper()
 		if _, err := w.bus.JetStream().PublishMsgAsync(&natsgo.Msg{
 			Subject: string(subject.CancelMeeting), Data: []byte(`{"id":"1"}`), Header: natsgo.Header{"Meet-Command-Id": []string{uuid.NewString()}},
 		}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	const n = 1 + prefetch + 100 // a batch in hand, a full queue, and some that were fetched and fit in neither
+	publish()
+	select {
+	case <-held:
+	case <-ctx.Done():
+		t.Fatal("the first did not come")
+	}
+	for range n - 1 {
+		publish()
+	}
 	<-w.bus.JetStream().PublishAsyncComplete()
 	c, err := w.bus.JetStream().Consumer(t.Context(), subject.StreamCommands, subject.CommandConsumer().Durable)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t)
 	until := func(what string, enough func(*jetstream.ConsumerInfo) bool) {
 		t.Helper()
 		for {
@@ -262,15 +282,31 @@ func TestAStopHandsNothingToTheLease(t *testing.T) {
 			}
 		}
 	}
-	// Only what has come is to be handled: what the server sends while the subscription ends is nobody's until its lease is over.
 	until("all are sent", func(info *jetstream.ConsumerInfo) bool { return info.Delivered.Stream == n })
-	if err := b.Conn().FlushWithContext(ctx); err != nil { // the answer comes behind them
+	config := subject.CommandConsumer()
+	config.AckWait = time.Hour
+	if _, err := w.bus.JetStream().UpdateConsumer(ctx, subject.StreamCommands, config); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
-	close(gate)
+	open()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	until("all are acknowledged", func(info *jetstream.ConsumerInfo) bool { return info.NumAckPending == 0 })
+	// What has come is handled; what the server was still sending it hands to the next one at once.
+	until("all are acknowledged", func(info *jetstream.ConsumerInfo) bool {
+		if info.NumAckPending == 0 {
+			return true
+		}
+		rest, err := c.FetchNoWait(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for msg := range rest.Messages() {
+			if err := msg.Ack(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return false
+	})
 }
