@@ -39,6 +39,9 @@ var (
 	floodRate       = flag.Float64("rate", 10, "how many seconds of the quotas pass in a real one")
 )
 
+// floodWait bounds each third of the flood: the largest of the documentation, on a busy machine.
+const floodWait = 5 * time.Minute
+
 // floodOut is how many jobs are out at most, as the relay keeps it.
 const floodOut = 256
 
@@ -151,14 +154,39 @@ func (f *flood) send() (next time.Time) {
 			f.tb.Error(err)
 			return next
 		}
-		if _, err := f.bus.JetStream().PublishAsync(string(subject.SyncMeeting), body); err != nil {
+		sent, err := f.bus.JetStream().PublishAsync(string(subject.SyncMeeting), body)
+		if err != nil {
 			f.tb.Error(err)
 			return next
 		}
+		go f.follow(row, row.job.GetDispatch(), sent)
 		row.sent = true
 		f.out++
 	}
 	return next
+}
+
+// follow makes a row due again whose job the stream did not take.
+func (f *flood) follow(row *floodRow, dispatch int64, sent jetstream.PubAckFuture) {
+	select {
+	case <-sent.Ok():
+	case <-sent.Err():
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if row.sent && row.job.GetDispatch() == dispatch {
+			row.sent = false
+			f.out--
+			f.poke()
+		}
+	}
+}
+
+// wish is what a scheduler asks for that got a job a second time.
+func (f *flood) wish(_ context.Context, in *meetv1.GetMeetingWishRequest) (*meetv1.GetMeetingWishResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	row := f.rows[in.GetMeetingId()]
+	return &meetv1.GetMeetingWishResponse{Wish: proto.CloneOf(row.job.GetWish()), Dispatch: row.job.GetDispatch()}, nil
 }
 
 func (f *flood) take(msg jetstream.Msg) {
@@ -291,6 +319,18 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 		tb: t, bus: connect(), now: followed.Now, alarm: followed.Alarm, wake: make(chan struct{}, 1), rows: make(map[int64]*floodRow),
 		done: make(chan struct{}), half: make(chan struct{}), lone: make(chan struct{}), refused: make(chan struct{}),
 	}
+	queries, err := bus.ServeQueries(f.bus, subject.ServiceMeetings, "1.0.0", 8, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := queries.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := bus.Answer(queries, subject.GetMeetingWish, f.wish); err != nil {
+		t.Fatal(err)
+	}
 	began := f.now()
 	for i := range *floodCreates {
 		f.add(int64(i+1), fmt.Sprintf("organizer%d@example.com", i%*floodOrganizers))
@@ -306,8 +346,10 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			t.Fatalf("given up: %v", f.failed)
-		case <-time.After(10 * time.Minute):
-			t.Fatal("the flood does not end")
+		case <-time.After(floodWait):
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			t.Fatalf("the flood does not end: %d left, %d out, put off %d times", f.left, f.out, f.deferred)
 		}
 		if step == f.half {
 			f.add(loneID, "lone@example.com")
@@ -344,7 +386,7 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 	}
 	// A stall of a busy machine costs ten times as much on this clock, and slots that pass meanwhile are lost: this asks for the
 	// order of magnitude alone. The figure above is what to read on a quiet one.
-	if most := allowed * 3 / 2; took > most {
+	if most := allowed * 3; took > most {
 		t.Errorf("took %s, want at most %s", took, most)
 	}
 }
