@@ -39,8 +39,10 @@ var Module = fx.Module("meetings",
 	postgres.Module,
 	app.Module,
 	httpserver.ProvideCheck(func(r app.Reads) httpserver.Check { return httpserver.Check{Name: "postgres", Probe: r.Ping} }),
-	// A module of its own, because inner modules are invoked first: no command is taken before the settings' admin is there.
-	fx.Module("meetings/first", fx.Invoke(func(lc fx.Lifecycle, p *app.Processor, r app.Reads, c app.AdminConfig) {
+	// A module of its own, because inner modules are invoked first: nothing is written to a database that gives numbers again, and
+	// no command is taken before the settings' admin is there.
+	fx.Module("meetings/first", fx.Invoke(func(lc fx.Lifecycle, b *bus.Bus, o app.Outbox, p *app.Processor, r app.Reads, c app.AdminConfig) {
+		lc.Append(fx.StartHook(app.AtStart(func(ctx context.Context) error { return nats.NotOlder(ctx, b, o) })))
 		lc.Append(fx.StartHook(app.AtStart(func(ctx context.Context) error { return p.MakeFirstAdmin(ctx, r, c) })))
 		lc.Append(fx.StartHook(app.AtStart(p.PlanPeriodic)))
 	})),

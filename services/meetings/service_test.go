@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,16 +58,22 @@ func start(t *testing.T) *service {
 // instance starts one more meetings service on the same NATS and Postgres.
 func (s *service) instance(t *testing.T) *fxtest.App {
 	t.Helper()
-	var c meetings.Config
-	c.Postgres.DatabaseURL = config.Secret(s.url)
-	c.Postgres.MaxConns, c.Postgres.Wait = 4, patience
-	app := fxtest.New(t, fx.NopLogger,
-		fx.Supply(c, logging.Config{Level: slog.LevelWarn}, tracing.Config{}, bus.Config{Name: "meetings", Replicas: 1, Wait: patience, InProcess: s.nats}),
-		logging.Module, clock.Module, tracing.Module, bus.Module, meetings.Module,
-		fx.Provide(fx.Annotate(prometheus.NewRegistry, fx.As(new(prometheus.Registerer)))))
+	app := s.program(t)
 	app.RequireStart()
 	t.Cleanup(app.RequireStop)
 	return app
+}
+
+// program is an instance that has not started.
+func (s *service) program(t *testing.T) *fxtest.App {
+	t.Helper()
+	var c meetings.Config
+	c.Postgres.DatabaseURL = config.Secret(s.url)
+	c.Postgres.MaxConns, c.Postgres.Wait = 4, patience
+	return fxtest.New(t, fx.NopLogger,
+		fx.Supply(c, logging.Config{Level: slog.LevelWarn}, tracing.Config{}, bus.Config{Name: "meetings", Replicas: 1, Wait: patience, InProcess: s.nats}),
+		logging.Module, clock.Module, tracing.Module, bus.Module, meetings.Module,
+		fx.Provide(fx.Annotate(prometheus.NewRegistry, fx.As(new(prometheus.Registerer)))))
 }
 
 // call sends a command under an id and waits for its commit.
@@ -202,5 +209,17 @@ func TestAnOutcomeWakesTheCreateAndEventsComeNumbered(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatalf("event %d, %s, did not come", i, want)
 		}
+	}
+}
+
+func TestNothingIsServedFromADatabaseOlderThanItsStreams(t *testing.T) {
+	s := start(t)
+	future := &nats.Msg{Subject: "meet.evt.meeting.created", Header: nats.Header{"ce-sequence": []string{"00000000000000000099"}}}
+	if _, err := s.bus.JetStream().PublishMsg(t.Context(), future); err != nil {
+		t.Fatal(err)
+	}
+	err := s.program(t).Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "run after-restore") || !strings.Contains(err.Error(), "the stream has event 99, the database none after 0") {
+		t.Errorf("it starts: %v", err)
 	}
 }

@@ -14,6 +14,8 @@ type Outbox interface {
 	Lead(ctx context.Context) (Lead, error)
 	// Led tells whether some instance leads.
 	Led(ctx context.Context) (bool, error)
+	// LastSequence is the last number given.
+	LastSequence(ctx context.Context) (int64, error)
 }
 
 // Lead is the active relay's own connection. Every write is committed when its call returns.

@@ -501,6 +501,13 @@ func (l *leader) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", subject.StreamJobs, err)
 	}
+	newest, err := newestNumber(ctx, events)
+	if err != nil {
+		return err
+	}
+	if err := older(newest, state.LastSeq); err != nil {
+		return err
+	}
 	held := events.CachedInfo().State
 	l.first = held.FirstSeq
 	now := state
@@ -508,7 +515,7 @@ func (l *leader) recover(ctx context.Context) error {
 	now.EventsLastSeq = held.LastSeq
 	remade, shorter, emptied := !now.EventsCreated.Equal(state.EventsCreated), now.EventsLastSeq < state.EventsLastSeq, held.Msgs == 0
 	if state.PublishedSeq > 0 && (remade || shorter || emptied) {
-		if now.PublishedSeq, err = l.lastKept(ctx, events, state.PublishedSeq); err != nil {
+		if now.PublishedSeq, err = l.lastKept(ctx, newest, state.PublishedSeq); err != nil {
 			return err
 		}
 		if now.PublishedSeq < state.PublishedSeq {
@@ -535,8 +542,8 @@ func (l *leader) recover(ctx context.Context) error {
 	return nil
 }
 
-// lastKept is the sequence after which events are to be published again, given what the stream still holds.
-func (l *leader) lastKept(ctx context.Context, stream jetstream.Stream, published int64) (int64, error) {
+// lastKept is the sequence after which events are to be published again, given the newest number that the stream still holds.
+func (l *leader) lastKept(ctx context.Context, newest, published int64) (int64, error) {
 	first, err := l.lead.FirstSequenceSince(ctx, l.now().Add(-keepEvents))
 	if err != nil {
 		return 0, err
@@ -544,17 +551,5 @@ func (l *leader) lastKept(ctx context.Context, stream jetstream.Stream, publishe
 	if first == 0 { // nothing young enough
 		return published, nil
 	}
-	from := first - 1
-	last, err := stream.GetLastMsgForSubject(ctx, subject.OfEvent(">"))
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
-		return 0, fmt.Errorf("read the last message of %s: %w", subject.StreamEvents, err)
-	default:
-		seq, err := strconv.ParseInt(last.Header.Get("ce-sequence"), 10, 64)
-		if err == nil { // else somebody else's message: from the beginning
-			from = max(from, seq-overlap)
-		}
-	}
-	return min(from, published), nil
+	return min(max(first-1, newest-overlap), published), nil
 }

@@ -17,6 +17,51 @@ import (
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 )
 
+// ErrOlder says that the database is older than MEET_EVENTS: a backup was brought back and nobody ran after-restore, or a standby
+// that lacked the last commits took over, or the streams are another installation's. Whoever went on would give numbers again
+// that clients have seen.
+var ErrOlder = errors.New("the database is older than MEET_EVENTS: if it was restored from a backup, run after-restore, once, while nothing else runs; if these streams are another installation's, give this one a NATS account of its own")
+
+// NotOlder fails with [ErrOlder], or with [app.ErrUnreachable].
+func NotOlder(ctx context.Context, b *bus.Bus, outbox app.Outbox) error {
+	stream, err := b.JetStream().Stream(ctx, subject.StreamEvents)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at %s: %w: %w", subject.StreamEvents, app.ErrUnreachable, err)
+	}
+	newest, err := newestNumber(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("%w: %w", app.ErrUnreachable, err)
+	}
+	last, err := outbox.LastSequence(ctx) // asked later: what is in the stream was numbered before
+	if err != nil {
+		return err
+	}
+	return older(newest, last)
+}
+
+func older(newest, last int64) error {
+	if newest > last {
+		return fmt.Errorf("%w (the stream has event %d, the database none after %d)", ErrOlder, newest, last)
+	}
+	return nil
+}
+
+// newestNumber is the number of the last event of the stream; 0 where there is none, or somebody else's message.
+func newestNumber(ctx context.Context, stream jetstream.Stream) (int64, error) {
+	msg, err := stream.GetLastMsgForSubject(ctx, subject.OfEvent(">"))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the last message of %s: %w", subject.StreamEvents, err)
+	}
+	seq, _ := numbered(msg)
+	return seq, nil
+}
+
 // RestoredStreams are the streams beside a database that was restored: [app.RestoredStreams].
 type RestoredStreams struct {
 	js jetstream.JetStream

@@ -106,6 +106,15 @@ func (s *Store) Led(ctx context.Context) (led bool, err error) {
 	return led, nil
 }
 
+// LastSequence is [app.Outbox].
+func (s *Store) LastSequence(ctx context.Context) (int64, error) {
+	r, err := db.New(s.pool).GetRelay(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the last sequence: %w: %w", app.ErrUnreachable, err)
+	}
+	return r.LastSeq, nil
+}
+
 // poolMetrics shows the pools of a store.
 type poolMetrics struct{ store *Store }
 

@@ -197,6 +197,12 @@ func (d *drill) putInOrder(t *testing.T, natsSurvives bool) {
 		return only[string](t, d.Stack, "SELECT to_jsonb(r)::text || (SELECT count(*) FROM events) || (SELECT count(*) FROM audit) FROM relay r")
 	}
 	restored := state()
+	if natsSurvives { // or nothing tells that it is forgotten
+		d.forget(t)
+		if state() != restored {
+			t.Errorf("a start that was refused changed %s to %s", restored, state())
+		}
+	}
 	said, _ := d.after(t, "--dry-run")
 	if state() != restored {
 		t.Errorf("a dry run changed %s to %s, and said %s", restored, state(), said)
@@ -227,6 +233,18 @@ func (d *drill) putInOrder(t *testing.T, natsSurvives bool) {
 	}
 	if n := only[int64](t, d.Stack, "SELECT count(*) FROM audit WHERE action = 'database.restore' AND subject_kind = 'database'"); n != 1 {
 		t.Errorf("%d audit entries of one restore", n)
+	}
+}
+
+// forget starts meetings without after-restore, which must say so and end.
+func (d *drill) forget(t *testing.T) {
+	t.Helper()
+	m := d.Meetings[0]
+	if err := m.Start(t.Context()); err == nil {
+		t.Error("meetings serves a database that gives numbers again")
+	}
+	if !slices.ContainsFunc(m.Lines(), func(line string) bool { return strings.Contains(line, "run after-restore") }) {
+		t.Errorf("meetings says %q", m.Lines())
 	}
 }
 
