@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -125,6 +126,12 @@ func (s *Server) URL() string {
 	addr := s.Addr()
 	if addr == nil {
 		return ""
+	}
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		// A listener at 0.0.0.0 calls itself [::], as one at every address of both families does.
+		if host, _, err := net.SplitHostPort(s.config.Addr); err == nil {
+			return LocalURL(net.JoinHostPort(host, strconv.Itoa(tcp.Port)))
+		}
 	}
 	return LocalURL(addr.String())
 }

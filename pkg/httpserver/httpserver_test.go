@@ -183,6 +183,18 @@ func TestLocalURLReachesThisMachine(t *testing.T) {
 	}
 }
 
+func TestTheURLOfAServerAtEveryAddressIsOneOfThisMachine(t *testing.T) {
+	for _, addr := range []string{"0.0.0.0:0", ":0", "127.0.0.1:0"} {
+		s := start(t, httpserver.Config{Addr: addr}, http.NotFoundHandler())
+		if !strings.HasPrefix(s.URL(), "http://127.0.0.1:") {
+			t.Errorf("at %s: %s", addr, s.URL())
+		}
+		if _, _, err := get(t.Context(), http.DefaultClient, s.URL()); err != nil {
+			t.Errorf("at %s: %v", addr, err)
+		}
+	}
+}
+
 func TestLoopbackIsWhatThisMachineAloneReaches(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:8000": true, "127.9.9.9:8000": true, "127.0.0.1": true, "[::1]:8000": true, "[::1]": true, "::1": true,
