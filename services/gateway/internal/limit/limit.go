@@ -278,7 +278,7 @@ type bucket struct {
 	denied   time.Time
 	retryAt  time.Time
 	touched  time.Time
-	last     known[record]
+	last     bus.Record[record]
 }
 
 func (b *bucket) usedBefore(t time.Time) bool {
@@ -365,6 +365,6 @@ func (l *Limiter) change(ctx context.Context, b *bucket, fn func(*record) bool) 
 	if !errors.Is(err, errAway) {
 		l.log.WarnContext(ctx, "limits are not shared with other gateways", "error", err)
 	}
-	b.last.revision = 0
-	fn(&b.last.record)
+	b.last.Revision = 0
+	fn(&b.last.Value)
 }

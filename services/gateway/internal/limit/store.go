@@ -2,7 +2,6 @@ package limit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -36,17 +35,11 @@ type store struct {
 	away   time.Time // until when it is not asked
 }
 
-// known is a record as this gateway last saw it. What others have changed since shows when it is to be changed.
-type known[R any] struct {
-	record   R
-	revision uint64 // 0: not there, as far as is known
-}
-
 var errAway = errors.New("NATS is away")
 
 // change runs fn on the record until its result is stored; fn must bear being run again, on a newer record. When fn returns false the
 // record stays as it is, once it is sure that it was the newest.
-func change[R any](ctx context.Context, s *store, now time.Time, key string, last *known[R], fn func(*R) bool) error {
+func change[R any](ctx context.Context, s *store, now time.Time, key string, last *bus.Record[R], fn func(*R) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, storeTimeout, fmt.Errorf("NATS did not change %s within %s", key, storeTimeout))
 	defer cancel()
 	fresh := false
@@ -55,57 +48,27 @@ func change[R any](ctx context.Context, s *store, now time.Time, key string, las
 		if err != nil {
 			return err
 		}
-		next := last.record
+		next := last.Value
 		if !fn(&next) {
 			if fresh {
 				return nil
 			}
-			if err := read(ctx, bucket, key, last); err != nil {
+			if err := last.Read(ctx, bucket, key); err != nil {
 				return s.failed(now, err)
 			}
 			fresh = true
 			continue
 		}
-		body, err := json.Marshal(next)
+		stored, err := last.Swap(ctx, bucket, key, next)
 		if err != nil {
-			return fmt.Errorf("encode %s: %w", key, err)
+			return s.failed(now, err)
 		}
-		var revision uint64
-		if last.revision == 0 {
-			revision, err = bucket.Create(ctx, key, body)
-		} else {
-			revision, err = bucket.Update(ctx, key, body, last.revision)
-		}
-		switch {
-		case err == nil:
-			*last = known[R]{next, revision}
+		if stored {
 			return nil
-		case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
-			if err := read(ctx, bucket, key, last); err != nil {
-				return s.failed(now, err)
-			}
-			fresh = true
-		default:
-			return s.failed(now, fmt.Errorf("change %s: %w", key, errors.Join(err, context.Cause(ctx))))
 		}
+		fresh = true
 	}
 	return fmt.Errorf("change %s: others were quicker %d times", key, maxLost)
-}
-
-func read[R any](ctx context.Context, bucket jetstream.KeyValue, key string, last *known[R]) error {
-	entry, err := bucket.Get(ctx, key)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		*last = known[R]{}
-		return nil
-	case err != nil:
-		return fmt.Errorf("read %s: %w", key, errors.Join(err, context.Cause(ctx)))
-	}
-	var fresh R
-	// What nobody can read is as good as lost.
-	_ = json.Unmarshal(entry.Value(), &fresh)
-	*last = known[R]{fresh, entry.Revision()}
-	return nil
 }
 
 // open makes the bucket where it is not there.

@@ -74,7 +74,7 @@ type breaker struct {
 
 	turn chan struct{} // held while the record is changed
 	mu   sync.Mutex
-	last known[health]
+	last bus.Record[health]
 }
 
 // probe is the call that tries an API.
@@ -90,7 +90,7 @@ func newBreaker(api API, s *store, b *bus.Bus, now clock.Clock, log *slog.Logger
 func (b *breaker) seen() health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.last.record
+	return b.last.Value
 }
 
 // change runs fn on the shared record, or, where NATS does not answer, on what is known here.
@@ -100,7 +100,7 @@ func (b *breaker) change(ctx context.Context, fn func(*health) bool) {
 	b.mu.Lock()
 	last := b.last
 	b.mu.Unlock()
-	before := last.record
+	before := last.Value
 	wrote := false
 	if err := change(ctx, b.store, b.key, &last, func(h *health) bool {
 		before = *h
@@ -108,11 +108,11 @@ func (b *breaker) change(ctx context.Context, fn func(*health) bool) {
 		return wrote
 	}); err != nil {
 		b.log.WarnContext(ctx, "state of google was not shared", "api", string(b.api), "error", err)
-		last.record = before
-		wrote = fn(&last.record)
+		last.Value = before
+		wrote = fn(&last.Value)
 	}
 	b.mu.Lock()
-	if last.revision >= b.last.revision || wrote { // else more was heard meanwhile
+	if last.Revision >= b.last.Revision || wrote { // else more was heard meanwhile
 		b.last = last
 	}
 	b.mu.Unlock()
@@ -121,10 +121,10 @@ func (b *breaker) change(ctx context.Context, fn func(*health) bool) {
 	}
 	b.say(ctx, last)
 	switch {
-	case before.State == last.record.State:
-	case last.record.State == open && before.State == closed:
-		b.log.ErrorContext(ctx, "google is down and is not asked", "api", string(b.api), "failures", last.record.Failures, "until", last.record.Until)
-	case last.record.State == closed:
+	case before.State == last.Value.State:
+	case last.Value.State == open && before.State == closed:
+		b.log.ErrorContext(ctx, "google is down and is not asked", "api", string(b.api), "failures", last.Value.Failures, "until", last.Value.Until)
+	case last.Value.State == closed:
 		b.log.InfoContext(ctx, "google is back", "api", string(b.api), "since", before.Since)
 	}
 }
@@ -213,11 +213,11 @@ type message struct {
 	Revision uint64        `json:"revision"` // of the record
 }
 
-func (b *breaker) say(ctx context.Context, k known[health]) {
-	h := k.record
+func (b *breaker) say(ctx context.Context, k bus.Record[health]) {
+	h := k.Value
 	body, err := json.Marshal(message{
 		GoogleAPIState: subject.GoogleAPIState{API: string(b.api), State: h.State.name(), Failures: h.Failures, Since: h.Since, Until: h.Until},
-		Pause:          h.Pause, Probe: h.Probe, Revision: k.revision,
+		Pause:          h.Pause, Probe: h.Probe, Revision: k.Revision,
 	})
 	if err == nil {
 		err = b.bus.Conn().Publish(stateSubject, body)
@@ -231,7 +231,7 @@ func (b *breaker) repeat(ctx context.Context) {
 	b.mu.Lock()
 	last := b.last
 	b.mu.Unlock()
-	if last.record.State != closed {
+	if last.Value.State != closed {
 		b.say(ctx, last)
 	}
 }
@@ -248,14 +248,14 @@ func (l *Limiter) hear(msg *nats.Msg) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if m.Revision <= b.last.revision {
+	if m.Revision <= b.last.Revision {
 		return
 	}
 	h := health{Failures: m.Failures, Since: m.Since, Until: m.Until, Pause: m.Pause, Probe: m.Probe}
 	if m.State == open.name() || m.State == halfOpen.name() {
 		h.State = state(m.State)
 	}
-	b.last = known[health]{h, m.Revision}
+	b.last = bus.Record[health]{Value: h, Revision: m.Revision}
 }
 
 func (b *breaker) level() float64 {

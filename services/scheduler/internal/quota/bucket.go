@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meet-middleware/meet-middleware/pkg/bus"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 )
 
@@ -46,7 +47,7 @@ type bucket struct {
 
 	waiting atomic.Int32  // callers at the turnstile, this instance's
 	turn    chan struct{} // held while slots are taken or leased
-	last    known[line]
+	last    bus.Record[line]
 	slots   []time.Time // leased and free, in order
 	grown   int         // slots of the next lease
 	back    [2]time.Time
@@ -175,10 +176,10 @@ func (l line) leased(now time.Time) float64 {
 // left is how many calls of a minute's budget are left, and the budget.
 func (b *bucket) left(now time.Time) (left, budget float64) {
 	budget = float64(b.budget)
-	if b.step(b.last.record, now) > b.interval {
+	if b.step(b.last.Value, now) > b.interval {
 		budget /= 2
 	}
-	return max(0, budget-b.last.record.leased(now)), budget
+	return max(0, budget-b.last.Value.leased(now)), budget
 }
 
 func (b *bucket) step(l line, now time.Time) time.Duration {

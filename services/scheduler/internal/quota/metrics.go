@@ -84,7 +84,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if stale {
 			l.refresh(ctx, b)
 		}
-		at := len(b.slots) + max(0, int(now.Sub(b.last.record.first(now))/b.interval))
+		at := len(b.slots) + max(0, int(now.Sub(b.last.Value.first(now))/b.interval))
 		left, budget := b.left(now)
 		b.leave()
 		ch <- prometheus.MustNewConstMetric(tokensDesc, prometheus.GaugeValue, float64(at), string(class))
@@ -108,7 +108,7 @@ func (c *collector) stale() bool {
 func (l *Limiter) refresh(ctx context.Context, b *bucket) {
 	bucket, err := l.store.open(ctx)
 	if err == nil {
-		err = read(ctx, bucket, b.key, &b.last)
+		err = b.last.Read(ctx, bucket, b.key)
 	}
 	if err != nil {
 		l.log.DebugContext(ctx, "quota was not measured", "budget", b.key, "error", err)

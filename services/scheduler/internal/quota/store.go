@@ -2,7 +2,6 @@ package quota
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -34,15 +33,9 @@ type store struct {
 	bucket jetstream.KeyValue
 }
 
-// known is a record as this instance last saw it. What others have changed since shows when it is to be changed.
-type known[R any] struct {
-	record   R
-	revision uint64 // 0: not there, as far as is known
-}
-
 // change runs fn on the record until its result is stored; fn must bear being run again, on a newer record. When fn returns
 // false the record stays as it is.
-func change[R any](ctx context.Context, s *store, key string, last *known[R], fn func(*R) bool) error {
+func change[R any](ctx context.Context, s *store, key string, last *bus.Record[R], fn func(*R) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, storeTimeout, fmt.Errorf("NATS did not change %s within %s", key, storeTimeout))
 	defer cancel()
 	remade := false
@@ -51,36 +44,23 @@ func change[R any](ctx context.Context, s *store, key string, last *known[R], fn
 		if err != nil {
 			return err
 		}
-		next := last.record
+		next := last.Value
 		if !fn(&next) {
 			return nil
 		}
-		body, err := json.Marshal(next)
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", key, err)
-		}
-		var revision uint64
-		if last.revision == 0 {
-			revision, err = bucket.Create(ctx, key, body)
-		} else {
-			revision, err = bucket.Update(ctx, key, body, last.revision)
-		}
+		stored, err := last.Swap(ctx, bucket, key, next)
 		switch {
-		case err == nil:
-			*last = known[R]{next, revision}
+		case stored:
 			return nil
-		case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		case err == nil:
 			if lost++; lost > 2 { // two that meet every time would go on so
 				pause(ctx, rand.N(time.Duration(min(lost, 10))*time.Millisecond)) //nolint:gosec // spreads tries, keeps no secret
 			}
-			if err := read(ctx, bucket, key, last); err != nil {
-				return err
-			}
 		case !remade && (errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)):
 			s.forget() // NATS has lost its memory
-			*last, remade = known[R]{}, true
+			*last, remade = bus.Record[R]{}, true
 		default:
-			return fmt.Errorf("change %s: %w", key, errors.Join(err, context.Cause(ctx)))
+			return err
 		}
 	}
 	return fmt.Errorf("change %s: others were quicker %d times", key, maxLost)
@@ -93,22 +73,6 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-func read[R any](ctx context.Context, bucket jetstream.KeyValue, key string, last *known[R]) error {
-	entry, err := bucket.Get(ctx, key)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		*last = known[R]{}
-		return nil
-	case err != nil:
-		return fmt.Errorf("read %s: %w", key, errors.Join(err, context.Cause(ctx)))
-	}
-	var fresh R
-	// What nobody can read is as good as lost.
-	_ = json.Unmarshal(entry.Value(), &fresh)
-	*last = known[R]{fresh, entry.Revision()}
-	return nil
 }
 
 // open makes the bucket where it is not there.
