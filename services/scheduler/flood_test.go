@@ -60,6 +60,7 @@ type flood struct {
 	left     int
 	deferred int
 	failed   []string
+	unsent   error // why the stream did not take the last that it did not
 	done     chan struct{}
 	half     chan struct{}
 	halfway  sync.Once
@@ -170,9 +171,10 @@ func (f *flood) send() (next time.Time) {
 func (f *flood) follow(row *floodRow, dispatch int64, sent jetstream.PubAckFuture) {
 	select {
 	case <-sent.Ok():
-	case <-sent.Err():
+	case err := <-sent.Err():
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		f.unsent = err
 		if row.sent && row.job.GetDispatch() == dispatch {
 			row.sent = false
 			f.out--
@@ -349,7 +351,7 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 		case <-time.After(floodWait):
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			t.Fatalf("the flood does not end: %d left, %d out, put off %d times", f.left, f.out, f.deferred)
+			t.Fatalf("the flood does not end: %d left, %d out, put off %d times, last not sent: %v", f.left, f.out, f.deferred, f.unsent)
 		}
 		if step == f.half {
 			f.add(loneID, "lone@example.com")
