@@ -111,17 +111,26 @@ func ServeQueries(b *Bus, name, version string, limit int, log *slog.Logger) (*Q
 	return &Queries{bus: b, log: log, service: service, slots: make(chan struct{}, limit), ctx: ctx, cancel: cancel}, nil
 }
 
-// Stop takes no more queries and waits for those in hand, until ctx ends.
+// Stop takes no more queries and waits until those that the server has sent are answered, or ctx ends.
 func (s *Queries) Stop(ctx context.Context) error {
-	err := s.service.Stop()
-	done := make(chan struct{})
-	go func() { s.running.Wait(); close(done) }()
+	defer s.cancel()
+	if err := s.service.Stop(); err != nil {
+		return err
+	}
+	// The service's subscriptions drain without telling when they have. Behind a round trip the server sends them nothing more, and
+	// behind a barrier all that it sent has been handed to a goroutine. A server that can't be reached sends nothing either.
+	_ = s.bus.conn.FlushWithContext(ctx)
+	answered := make(chan struct{})
+	if err := s.bus.conn.Barrier(func() {
+		go func() { s.running.Wait(); close(answered) }()
+	}); err != nil {
+		return nil //nolint:nilerr // the connection is closed: nobody can be answered
+	}
 	select {
-	case <-done:
+	case <-answered:
 	case <-ctx.Done():
 	}
-	s.cancel()
-	return err
+	return nil
 }
 
 // asked is the ctx of one query: who sent it, and where that came from.
