@@ -58,15 +58,6 @@ func Program(tb testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-// BuildCommand is how go builds programs for these tests.
-func BuildCommand() []string {
-	command := []string{"build", "-buildvcs=false"}
-	if raced {
-		command = append(command, "-race")
-	}
-	return command
-}
-
 func compile(ctx context.Context) (string, error) {
 	removeLeftovers()
 	dir, err := tempFolder()
@@ -76,7 +67,10 @@ func compile(ctx context.Context) (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // other users run them too
 		return dir, err
 	}
-	args := append(BuildCommand(), "-tags", "failpoint", "-o", dir+"/")
+	args := []string{"build", "-buildvcs=false", "-tags", "failpoint", "-o", dir + "/"}
+	if raced {
+		args = append(args, "-race")
+	}
 	for _, program := range []string{
 		"services/gateway/cmd/gateway", "services/meetings/cmd/meetings", "services/scheduler/cmd/scheduler",
 		"services/standalone/cmd/meet-middleware", "pkg/googlefake/cmd/google-emulator",
@@ -323,7 +317,8 @@ func (s *Stack) service(ctx context.Context, bin, program string, n int, env ...
 	ops := "127.0.0.1:" + strconv.Itoa(port)
 	p := &Process{
 		Name: program + "-" + strconv.Itoa(n+1), path: filepath.Join(bin, program), ready: serviceStarted,
-		env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops}, env...), s.options.Env...),
+		// Nobody starts a program again that gives up because NATS or Postgres was killed while it started, or the machine is busy.
+		env: append(append([]string{"NATS_URL=" + s.nats, "MEET_OPS_ADDR=" + ops, "MEET_NATS_WAIT=2m", "MEET_POSTGRES_WAIT=2m"}, env...), s.options.Env...),
 	}
 	if s.options.NATSPassword != "" {
 		p.env = append(p.env, "NATS_USER="+program, "NATS_PASSWORD="+s.options.NATSPassword+program)
