@@ -164,7 +164,7 @@ func places(t *testing.T) []string {
 }
 
 // atOnce is how many stacks run side by side: most of the time they wait for a lease to end.
-const atOnce = 8
+const atOnce = 12
 
 // onlyPlaces picks some of the places, to look into one.
 var onlyPlaces = flag.String("crash.places", "", "regular expression of the failpoints to crash at; absent: all")
