@@ -24,6 +24,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
 	"github.com/meet-middleware/meet-middleware/pkg/natstest"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/timetest"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/google"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/nats"
@@ -247,6 +248,13 @@ func (f *flood) take(msg jetstream.Msg) {
 const loneID = 1 << 40
 
 func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
+	timetest.Rounds(t, flooded)
+}
+
+// flooded is one flood. Refusals of Google count as lateness: on a clock this fast a stall moves calls into another minute than
+// the one that they were given. That no minute is given too many is shown without a machine's part in it by internal/quota.
+func flooded(r *timetest.Round) {
+	t := r.T
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	fake, url := emulator(t)
 	if err := fake.Configure(func(s *googlefake.Setup) error { s.Quotas.Enabled = true; return nil }); err != nil {
@@ -381,14 +389,14 @@ func TestAFloodOfCreatesKeepsGooglesQuotasAndLetsALoneOneThrough(t *testing.T) {
 		t.Errorf("failures: %v", f.failed)
 	}
 	if refused*100 > calls {
-		t.Errorf("Google refused %d of %d calls, want at most one in a hundred", refused, calls)
+		r.Latef("Google refused %d of %d calls, want at most one in a hundred", refused, calls)
 	}
 	if lone > 10*time.Second {
-		t.Errorf("a lone create in the middle waited %s", lone)
+		r.Latef("a lone create in the middle waited %s", lone)
 	}
 	// A stall of a busy machine costs ten times as much on this clock, and slots that pass meanwhile are lost: this asks for the
 	// order of magnitude alone. The figure above is what to read on a quiet one.
 	if most := allowed * 3; took > most {
-		t.Errorf("took %s, want at most %s", took, most)
+		r.Latef("took %s, want at most %s", took, most)
 	}
 }

@@ -126,11 +126,12 @@ func TestASessionEndsWhenItIsNotUsedAndWhenItsUserIsDeactivated(t *testing.T) {
 	refused := func(browser *http.Client, what string) {
 		t.Helper()
 		for begun := time.Now(); ; runtime.Gosched() {
+			asked := time.Since(begun) // when it asks counts, not how long a busy machine takes to answer
 			resp, body := g.do(browser, "GET", "/api/v1/meetings/", "", "")
 			if resp.StatusCode == http.StatusUnauthorized {
 				return
 			}
-			if time.Since(begun) > 2*time.Second {
+			if asked > 2*time.Second {
 				t.Fatalf("%s: %d %s", what, resp.StatusCode, body)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	meetv1 "github.com/meet-middleware/meet-middleware/pkg/api/meet/v1"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/timetest"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/app"
 	"github.com/meet-middleware/meet-middleware/services/meetings/internal/meeting"
 )
@@ -78,48 +79,50 @@ func TestAnEventIsPublishedAsACloudEvent(t *testing.T) {
 }
 
 func TestNumbersAreGaplessAndGivenOnceAcrossTakeOvers(t *testing.T) {
-	w := newWorld(t)
-	for range 3 {
-		w.relay(t)
-	}
-	const rounds, each = 4, 30
-	next := w.tap(t, subject.StreamEvents)
-	var seen []string
-	for round := range rounds {
-		batch := make([]*app.Command, 0, each)
-		for n := range each {
-			batch = append(batch, create(fmt.Sprintf("d%d-%d@clinic.example", round, n)))
+	timetest.Rounds(t, func(r *timetest.Round) {
+		w := newWorld(r.T)
+		for range 3 {
+			w.relay(r.T)
 		}
-		w.act(t, batch...)
-		w.wake(t)
-		if round%2 == 0 { // in the middle of it
-			w.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
-		}
-		took := time.Now()
-		for len(seen) < (round+1)*each*2 { // a crash between publish and mark publishes again, with the same ids
-			for _, e := range published(t, next, 1) {
-				if !slices.Contains(seen, e) {
-					seen = append(seen, e)
+		const batches, each = 4, 30
+		next := w.tap(r.T, subject.StreamEvents)
+		var seen []string
+		for batch := range batches {
+			commands := make([]*app.Command, 0, each)
+			for n := range each {
+				commands = append(commands, create(fmt.Sprintf("d%d-%d@clinic.example", batch, n)))
+			}
+			w.act(r.T, commands...)
+			w.wake(r.T)
+			if batch%2 == 0 { // in the middle of it
+				w.exec(r.T, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+			}
+			took := time.Now()
+			for len(seen) < (batch+1)*each*2 { // a crash between publish and mark publishes again, with the same ids
+				for _, e := range published(r.T, next, 1) {
+					if !slices.Contains(seen, e) {
+						seen = append(seen, e)
+					}
 				}
 			}
+			if d := time.Since(took); d > 2*time.Second {
+				r.Latef("batch %d: the events came after %s", batch, d)
+			}
 		}
-		if d := time.Since(took); d > 2*time.Second {
-			t.Errorf("round %d: the events came after %s", round, d)
+		logged := w.logged(r.T)
+		wantGapless(r.T, logged)
+		for _, e := range logged {
+			if !slices.Contains(seen, e) {
+				r.Errorf("%s is not in the stream", e)
+			}
 		}
-	}
-	logged := w.logged(t)
-	wantGapless(t, logged)
-	for _, e := range logged {
-		if !slices.Contains(seen, e) {
-			t.Errorf("%s is not in the stream", e)
+		if len(seen) != len(logged) {
+			r.Errorf("%d published, %d logged", len(seen), len(logged))
 		}
-	}
-	if len(seen) != len(logged) {
-		t.Errorf("%d published, %d logged", len(seen), len(logged))
-	}
-	if leaders := ask[int64](t, w, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); leaders != 1 {
-		t.Errorf("%d relays lead", leaders)
-	}
+		if leaders := ask[int64](r.T, w, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); leaders != 1 {
+			r.Errorf("%d relays lead", leaders)
+		}
+	})
 }
 
 func TestWhatNATSLostIsPublishedAgain(t *testing.T) {

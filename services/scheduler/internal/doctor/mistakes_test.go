@@ -10,6 +10,7 @@ import (
 
 	"github.com/meet-middleware/meet-middleware/pkg/golden"
 	"github.com/meet-middleware/meet-middleware/pkg/googlefake"
+	"github.com/meet-middleware/meet-middleware/pkg/timetest"
 )
 
 // granted is the delegation list with these scopes.
@@ -279,13 +280,16 @@ func TestAHealthySetUpIsFoundSoWithinSecondsAndNothingChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := r.visit(Options{Organizer: organizer})
-	if !report.OK() || len(named(report, Warning)) > 0 || !slices.Equal(named(report, Skipped), []string{"google.recording"}) {
-		t.Errorf("found\n%s", report.text())
-	}
-	if report.Took > 5*time.Second {
-		t.Errorf("it took %s", report.Took)
-	}
+	var report Report
+	timetest.Rounds(t, func(round *timetest.Round) {
+		report = r.visit(Options{Organizer: organizer})
+		if !report.OK() || len(named(report, Warning)) > 0 || !slices.Equal(named(report, Skipped), []string{"google.recording"}) {
+			round.Errorf("found\n%s", report.text())
+		}
+		if report.Took > 5*time.Second {
+			round.Latef("it took %s", report.Took)
+		}
+	})
 	if writes := r.asked(); len(writes) > 0 {
 		t.Errorf("it wrote: %v", writes)
 	}

@@ -465,11 +465,11 @@ func TestTheLeaseOfASlowJobIsExtended(t *testing.T) {
 	r := newRig(t)
 	r.scheduler(t, nats.Config{Lease: 50 * time.Millisecond})
 	r.warmUp(t)
-	const lease = 300 * time.Millisecond
+	const lease = time.Second // a busy machine may be late with some extensions on end
 	r.leases(t, lease)
 	redelivered := -1
 	r.calendar.insert = func(_ context.Context, ref job.Ref, e job.Event) (job.EventState, error) {
-		<-time.After(4 * lease) // Google is slow
+		<-time.After(2 * lease) // Google is slow
 		redelivered = r.redelivered(t)
 		return made(ref, e), nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/meet-middleware/meet-middleware/pkg/embeddednats"
 	"github.com/meet-middleware/meet-middleware/pkg/natstest"
 	"github.com/meet-middleware/meet-middleware/pkg/subject"
+	"github.com/meet-middleware/meet-middleware/pkg/timetest"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/job"
 	"github.com/meet-middleware/meet-middleware/services/scheduler/internal/quota"
 )
@@ -254,34 +255,37 @@ func TestNoMinuteHasMoreCallsThanTheBudgetHoweverManySchedulersThereAre(t *testi
 		{"both", 5, 720, 3, job.ClassMeetWrite, 600, 200, 480, 160},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, clock := newRig(t), newSimulation()
-			config := google()
-			config.MeetWriteProject, config.MeetWriteUser = c.project, c.user
-			var limiters []*quota.Limiter
-			for range c.schedulers {
-				l, _ := r.on(t, config, clock.Now, clock.Alarm)
-				limiters = append(limiters, l)
-			}
-			var people []string
-			for i := range c.people {
-				people = append(people, fmt.Sprintf("user%d@example.com", i))
-			}
-			crowd := new(crowd)
-			took := crowd.run(t, clock, limiters, c.n, people, c.class)
-			if most := busiest(crowd.granted); most > c.budgetProject {
-				t.Errorf("a minute has %d calls, want at most %d", most, c.budgetProject)
-			}
-			for who, times := range crowd.users {
-				if most := busiest(times); most > c.budgetOwn {
-					t.Errorf("a minute of %s has %d calls, want at most %d", who, most, c.budgetOwn)
+			timetest.Rounds(t, func(round *timetest.Round) {
+				t := round.T
+				r, clock := newRig(t), newSimulation()
+				config := google()
+				config.MeetWriteProject, config.MeetWriteUser = c.project, c.user
+				var limiters []*quota.Limiter
+				for range c.schedulers {
+					l, _ := r.on(t, config, clock.Now, clock.Alarm)
+					limiters = append(limiters, l)
 				}
-			}
-			best := float64(c.n) / float64(min(c.budgetProject, c.people*c.budgetOwn)) * 60
-			t.Logf("%d calls took %.1f s, the budget allows %.1f s; put off %d times; busiest minute %d", c.n, took.Seconds(), best, crowd.deferred, busiest(crowd.granted))
-			// Who asks for a slot when depends on the machine: 1 to 7 % are lost.
-			if took.Seconds() > 1.15*best {
-				t.Errorf("took %.1f s, the budget allows %.1f s", took.Seconds(), best)
-			}
+				var people []string
+				for i := range c.people {
+					people = append(people, fmt.Sprintf("user%d@example.com", i))
+				}
+				crowd := new(crowd)
+				took := crowd.run(t, clock, limiters, c.n, people, c.class)
+				if most := busiest(crowd.granted); most > c.budgetProject {
+					t.Errorf("a minute has %d calls, want at most %d", most, c.budgetProject)
+				}
+				for who, times := range crowd.users {
+					if most := busiest(times); most > c.budgetOwn {
+						t.Errorf("a minute of %s has %d calls, want at most %d", who, most, c.budgetOwn)
+					}
+				}
+				best := float64(c.n) / float64(min(c.budgetProject, c.people*c.budgetOwn)) * 60
+				t.Logf("%d calls took %.1f s, the budget allows %.1f s; put off %d times; busiest minute %d", c.n, took.Seconds(), best, crowd.deferred, busiest(crowd.granted))
+				// Who asks for a slot when depends on the machine: 1 to 7 % are lost.
+				if took.Seconds() > 1.15*best {
+					round.Latef("took %.1f s, the budget allows %.1f s", took.Seconds(), best)
+				}
+			})
 		})
 	}
 }
