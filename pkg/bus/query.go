@@ -119,12 +119,14 @@ func (s *Queries) Stop(ctx context.Context) error {
 	}
 	// The service's subscriptions drain without telling when they have. Behind a round trip the server sends them nothing more, and
 	// behind a barrier all that it sent has been handed to a goroutine. A server that can't be reached sends nothing either.
-	_ = s.bus.conn.FlushWithContext(ctx)
+	flushing, done := context.WithTimeout(ctx, flushWait)
+	defer done()
+	_ = s.bus.conn.FlushWithContext(flushing)
 	answered := make(chan struct{})
-	if err := s.bus.conn.Barrier(func() {
+	if s.bus.conn.Barrier(func() {
 		go func() { s.running.Wait(); close(answered) }()
-	}); err != nil {
-		return nil //nolint:nilerr // the connection is closed: nobody can be answered
+	}) != nil {
+		return nil // the connection is closed: nobody can be answered
 	}
 	select {
 	case <-answered:
