@@ -23,9 +23,9 @@ MODULES = $(shell for m in $$(sed -n 's/^[[:space:]]*\.\/\([a-z/]*\)$$/\1/p' go.
 	if [ -n "$$(find $$m -name '*.go' -not -path '*/testdata/*' -print -quit)" ]; then echo $$m; fi; done)
 
 # Modules that go.work leaves out, so that what they need lifts no version that a service uses. A
-# recipe's `env $(ALONE)` sets up any module; tests of containers are looked at too.
+# recipe's `env $(ALONE)` sets up any module; tests of kills and of containers are looked at too.
 APART := deploy
-ALONE = $$(case ' $(APART) ' in *" $$m "*) echo GOWORK=off GOFLAGS=-tags=container ;; esac)
+ALONE = $$(case ' $(APART) ' in *" $$m "*) echo GOWORK=off GOFLAGS=-tags=container ;; *) echo GOFLAGS=-tags=kill ;; esac)
 
 FUZZTIME   ?= 10s
 TEST_FLAGS ?=

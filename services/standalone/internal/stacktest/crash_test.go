@@ -386,12 +386,7 @@ func (c crash) afterRestore(ctx context.Context, reference string) (*stacktest.P
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "backup-")
-	if err != nil {
-		return p, err
-	}
-	defer os.RemoveAll(dir)
-	dump := filepath.Join(dir, "backup")
+	dump := filepath.Join(filepath.Dir(s.JetStreamDir()), "backup")
 	if err := errors.Join(s.Dump(ctx, dump), s.Faults(ctx)); err != nil {
 		return p, err
 	}

@@ -168,7 +168,7 @@ type upgrade struct {
 func (u *upgrade) ask(ctx context.Context, c *stacktest.Client, method, path, key string, body any) (stacktest.Answer, error) {
 	for {
 		answer, err := c.Once(ctx, method, path, key, body)
-		why := ""
+		var why string
 		switch {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			why = "refused"
