@@ -116,7 +116,10 @@ func (b *Bus) Start(ctx context.Context) error {
 		conn.Close()
 		return err
 	}
-	if b.calls, err = listen(conn, b.log); err != nil {
+	if b.calls, err = listen(conn, b.log); err == nil {
+		err = b.Subscribed(ctx)
+	}
+	if err != nil {
 		conn.Close()
 		return err
 	}
@@ -126,6 +129,26 @@ func (b *Bus) Start(ctx context.Context) error {
 	b.mu.Unlock()
 	if missed {
 		b.onReconnect()
+	}
+	return nil
+}
+
+// Subscribed returns once the server knows of all subscriptions of the connection, waiting up to Config.Wait: one that is lost
+// meanwhile makes them again when it is back. It is for starts, which are not to fail because NATS is away for a moment.
+func (b *Bus) Subscribed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Wait, fmt.Errorf("NATS did not answer at %s within %s", b.config.URL, b.config.Wait))
+	defer cancel()
+	var last error // what NATS said, which the end of the wait would hide
+	if _, err := backoff.Retry(ctx, func() (struct{}, error) {
+		trip, done := context.WithTimeout(ctx, flushWait)
+		defer done()
+		// The client says that the connection is closed of one that is only lost, too.
+		if last = b.conn.FlushWithContext(trip); last != nil && b.conn.IsClosed() {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		return struct{}{}, last
+	}, backoff.WithBackOff(waitBackOff())); err != nil {
+		return fmt.Errorf("subscribe: %w", errors.Join(context.Cause(ctx), last))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func listen(conn *nats.Conn, log *slog.Logger) (*calls, error) {
 	if err := sub.SetPendingLimits(-1, 64<<20); err != nil {
 		return nil, fmt.Errorf("size the inbox: %w", err)
 	}
-	return c, conn.Flush()
+	return c, nil
 }
 
 // ackSuffix marks the reply subject that the stream's own acknowledgement comes to.

@@ -39,8 +39,6 @@ const (
 const (
 	// askTimeout bounds the question who shows a credential.
 	askTimeout = 3 * time.Second
-	// startTimeout bounds the round trip of a subscription.
-	startTimeout = 5 * time.Second
 	// maxCredential is the longest that is looked at, in bytes.
 	maxCredential = 16 << 10
 )
@@ -59,16 +57,10 @@ func NewChecker(b *bus.Bus, issuers *Issuers) *Checker {
 
 // Start begins to hear of keys, sessions and users that end. It ends with the bus.
 func (c *Checker) Start(ctx context.Context) error {
-	conn := c.bus.Conn()
-	if _, err := conn.Subscribe(subject.AccessChanged, func(msg *nats.Msg) { c.memory.forget(string(msg.Data)) }); err != nil {
+	if _, err := c.bus.Conn().Subscribe(subject.AccessChanged, func(msg *nats.Msg) { c.memory.forget(string(msg.Data)) }); err != nil {
 		return fmt.Errorf("subscribe to changes of access: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	if err := conn.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("subscribe to changes of access: %w", err)
-	}
-	return nil
+	return c.bus.Subscribed(ctx)
 }
 
 // Header is the [Credential] of programs: an API key as `Authorization: Bearer`, `Authorization: Api-Key` or `X-API-Key`, or a token

@@ -22,9 +22,6 @@ const (
 // gateway that hears nothing waits for Google as ever.
 const googleMemory = 6 * time.Second
 
-// startTimeout bounds the round trip of a subscription.
-const startTimeout = 5 * time.Second
-
 // googleState is which of Google's APIs are down, as the schedulers say.
 type googleState struct {
 	now func() time.Time // real time: it is about how old messages are
@@ -84,14 +81,8 @@ func (g *googleState) any() bool {
 
 // Start begins to hear how Google is doing. It ends with the bus.
 func (b *Backend) Start(ctx context.Context) error {
-	conn := b.bus.Conn()
-	if _, err := conn.Subscribe(subject.GoogleState, b.google.hear); err != nil {
+	if _, err := b.bus.Conn().Subscribe(subject.GoogleState, b.google.hear); err != nil {
 		return fmt.Errorf("subscribe to google's state: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	if err := conn.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("subscribe to google's state: %w", err)
-	}
-	return nil
+	return b.bus.Subscribed(ctx)
 }

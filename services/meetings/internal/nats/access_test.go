@@ -34,7 +34,7 @@ func accessible(t *testing.T) *world {
 	run(t, refusals.Run)
 	q := NewQueries(w.store, app.NewPlanner(w.store, app.Looking{}, w.clock.Now), metrics(t, w.store, w.clock.Now)).
 		Count(app.Counting{Zone: bogota}, w.clock.Now).Access(NewAccessQueries(auth, w.store, w.store, w.clock.Now), refusals)
-	s, err := q.Serve(w.newBus(t), queryVersion, quiet())
+	s, err := q.Serve(t.Context(), w.newBus(t), queryVersion, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,8 @@ var Module = fx.Module("meetings/nats",
 	fx.Invoke(func(lc fx.Lifecycle, q *Queries, b *bus.Bus, log *slog.Logger) {
 		var stop func(context.Context) error
 		lc.Append(fx.Hook{
-			OnStart: func(context.Context) error {
-				s, err := q.Serve(b, queryVersion, log)
+			OnStart: func(ctx context.Context) error {
+				s, err := q.Serve(ctx, b, queryVersion, log)
 				if s != nil {
 					stop = s.Stop
 				}

@@ -75,7 +75,7 @@ func (q *Queries) turnedAway(ctx context.Context, method string, err error) {
 }
 
 // Serve answers until the returned service is stopped.
-func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Queries, error) {
+func (q *Queries) Serve(ctx context.Context, b *bus.Bus, version string, log *slog.Logger) (*bus.Queries, error) {
 	s, err := bus.ServeQueries(b, subject.ServiceMeetings, version, sideBySide, log)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (q *Queries) Serve(b *bus.Bus, version string, log *slog.Logger) (*bus.Quer
 		answer(q, s, subject.GetMeetingWish, q.getMeetingWish),
 		answer(q, s, subject.GetConferencePlan, q.getConferencePlan),
 		q.serveRecords(s),
-		b.Conn().Flush(), // who starts next may ask at once
+		b.Subscribed(ctx), // who starts next may ask at once
 	)
 }
 

@@ -34,7 +34,7 @@ func (w *world) serve(t *testing.T, reads app.Reads) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewQueries(reads, app.NewPlanner(w.store, app.Looking{}, w.clock.Now), m).Count(app.Counting{Zone: bogota}, w.clock.Now).Serve(w.newBus(t), queryVersion, quiet())
+	s, err := NewQueries(reads, app.NewPlanner(w.store, app.Looking{}, w.clock.Now), m).Count(app.Counting{Zone: bogota}, w.clock.Now).Serve(t.Context(), w.newBus(t), queryVersion, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

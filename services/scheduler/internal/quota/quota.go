@@ -57,8 +57,6 @@ const (
 	parked = time.Hour
 	// longestPause bounds a pause that Google asks for, lest a wrong header stops an API for good.
 	longestPause = 6 * time.Hour
-	// startTimeout bounds the round trip of a subscription.
-	startTimeout = 5 * time.Second
 	// bucketsKept is how many budgets of organizers an instance remembers; what it forgets it reads again.
 	bucketsKept = 50_000
 )
@@ -408,12 +406,7 @@ func (l *Limiter) Start(ctx context.Context) error {
 		return fmt.Errorf("subscribe to schedulers: %w", err)
 	}
 	l.greet(ctx)
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	if err := conn.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("subscribe to google's state: %w", err)
-	}
-	return nil
+	return l.store.bus.Subscribed(ctx)
 }
 
 func (l *Limiter) greet(ctx context.Context) {
