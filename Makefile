@@ -11,8 +11,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PREFIX   := github.com/meet-middleware/meet-middleware
 # Every package of every module in go.work; a module without Go files is no error.
 PACKAGES := $(PREFIX)/...
-# Tested first, so that the rest does not end before them. They wait more than they compute, so there is one more at once than cores.
-LONGEST := $(PREFIX)/services/standalone $(PREFIX)/services/standalone/internal/stacktest
+# Tested first, so that the rest does not end before it: it waits as much as it computes.
+LONGEST := $(PREFIX)/services/standalone
 TOOLS    := $(CURDIR)/.tools
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
@@ -122,7 +122,7 @@ restore: ## bring the stack back from a backup (FROM=folder; YES=1 does not ask)
 .PHONY: test
 test: ## run all tests with the race detector, on real Postgres and NATS (TEST_FLAGS='-run Name')
 	@echo "testing $(MODULES)"
-	go test -race -timeout 10m -p "$$(($$(getconf _NPROCESSORS_ONLN) + 1))" $(TEST_FLAGS) $(LONGEST) $(PACKAGES)
+	go test -race -timeout 10m $(TEST_FLAGS) $(LONGEST) $(PACKAGES)
 
 # The table starts hundreds of programs: the race detector doubles what that costs, and sees the same code in the storms.
 CRASHES := ^TestKillAtEveryPlace
