@@ -86,9 +86,14 @@ func New(config Config, log *slog.Logger) *Bus {
 	return &Bus{config: config, log: log, ended: make(chan struct{})}
 }
 
+// waiting bounds what a start waits for.
+func (b *Bus) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, b.config.Wait, fmt.Errorf("NATS did not answer at %s within %s", b.config.URL, b.config.Wait))
+}
+
 // Start connects, waiting up to Config.Wait with back-off, and makes the streams.
 func (b *Bus) Start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Wait, fmt.Errorf("NATS did not answer at %s within %s", b.config.URL, b.config.Wait))
+	ctx, cancel := b.waiting(ctx)
 	defer cancel()
 	said := false
 	var last error // what NATS said, which the end of the wait would hide
@@ -136,7 +141,7 @@ func (b *Bus) Start(ctx context.Context) error {
 // Subscribed returns once the server knows of all subscriptions of the connection, waiting up to Config.Wait: one that is lost
 // meanwhile makes them again when it is back. It is for starts, which are not to fail because NATS is away for a moment.
 func (b *Bus) Subscribed(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Wait, fmt.Errorf("NATS did not answer at %s within %s", b.config.URL, b.config.Wait))
+	ctx, cancel := b.waiting(ctx)
 	defer cancel()
 	var last error // what NATS said, which the end of the wait would hide
 	if _, err := backoff.Retry(ctx, func() (struct{}, error) {

@@ -114,9 +114,7 @@ func ServeQueries(b *Bus, name, version string, limit int, log *slog.Logger) (*Q
 // Stop takes no more queries and waits until those that the server has sent are answered, or ctx ends.
 func (s *Queries) Stop(ctx context.Context) error {
 	defer s.cancel()
-	if err := s.service.Stop(); err != nil {
-		return err
-	}
+	err := s.service.Stop() // what is in hand is answered all the same
 	// The service's subscriptions drain without telling when they have. Behind a round trip the server sends them nothing more, and
 	// behind a barrier all that it sent has been handed to a goroutine. A server that can't be reached sends nothing either.
 	flushing, done := context.WithTimeout(ctx, flushWait)
@@ -126,13 +124,13 @@ func (s *Queries) Stop(ctx context.Context) error {
 	if s.bus.conn.Barrier(func() {
 		go func() { s.running.Wait(); close(answered) }()
 	}) != nil {
-		return nil // the connection is closed: nobody can be answered
+		return err // the connection is closed: nobody can be answered
 	}
 	select {
 	case <-answered:
 	case <-ctx.Done():
 	}
-	return nil
+	return err
 }
 
 // asked is the ctx of one query: who sent it, and where that came from.

@@ -400,14 +400,14 @@ func (c crash) afterRestore(ctx context.Context, reference string) (*stacktest.P
 	_, _, err = s.AfterRestore(ctx, []string{failpoint.Variable + "=" + c.name})
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		return p, fmt.Errorf("after-restore did not crash: %w", err)
+		return p, errors.Join(errors.New("after-restore did not crash"), err)
 	}
 	if _, _, err := s.AfterRestore(ctx, nil); err != nil {
 		return p, err
 	}
 	entries, err := one(stacktest.Query(ctx, s, pgx.RowTo[int64], "SELECT count(*) FROM events WHERE type = 'database.restored' AND seq > $1", told))
 	if err != nil || entries != 1 {
-		return p, fmt.Errorf("%d events tell of the restore: %w", entries, err)
+		return p, errors.Join(fmt.Errorf("%d events tell of the restore", entries), err)
 	}
 	return p, s.StartServices(ctx)
 }

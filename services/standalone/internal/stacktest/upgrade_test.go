@@ -56,7 +56,7 @@ func before(t *testing.T) (commit string, err error) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("../../../..", migrations, "*.sql"))
 	if err != nil || len(paths) == 0 {
-		return "", fmt.Errorf("no migrations: %w", err)
+		return "", errors.Join(errors.New("no migrations"), err)
 	}
 	now := make(map[string]string)
 	for _, path := range paths {
